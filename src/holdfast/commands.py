@@ -1,0 +1,79 @@
+"""Redis commands as values.
+
+A command says all that the backend needs to send it well: the words, the keys (for the cluster slot), whether it may be
+sent twice, how replies of its parts merge, and how long it may block on purpose. Nothing here talks to Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Word: TypeAlias = str | bytes | int
+Reply: TypeAlias = Any
+"""What Redis answered: None, bytes, int, float, or a list or dict of these."""
+
+
+class Command(NamedTuple):
+    """One command for Redis."""
+
+    words: tuple[Word, ...]
+    """The command as it goes over the wire: its name, then its arguments."""
+    keys: tuple[str, ...] = ()
+    """The keys that it touches; on a cluster they choose the node."""
+    repeatable: bool = False
+    """Whether executing it twice does the same as once, so that it may be re-sent after a lost reply."""
+    merge: Literal["", "list", "sum"] = ""
+    """How a command over several slots is put together again: its words are then exactly a name and its keys."""
+    blocks: float | None = None
+    """Seconds for which the server may hold the reply back on purpose; such a command gets a connection of its own."""
+    fallback: tuple[Word, ...] = ()
+    """What to send when the server answers NOSCRIPT: the same call as EVAL."""
+
+    @property
+    def name(self) -> str:
+        """The command's name, for messages."""
+        return str(self.words[0])
+
+
+def get(key: str) -> Command:
+    """Read a value: bytes, or None."""
+    return Command(("GET", key), (key,), True)
+
+
+def mget(keys: Sequence[str]) -> Command:
+    """Read many values in the order of their keys; on a cluster, one MGET a slot."""
+    return Command(("MGET", *keys), tuple(keys), True, merge="list")
+
+
+def put(key: str, value: bytes, ttl: float) -> Command:
+    """Store a value for `ttl` seconds, at least a millisecond. Repeating it stores the same again."""
+    return Command(("SET", key, value, "PX", milliseconds(ttl)), (key,), True)
+
+
+def unlink(keys: Sequence[str]) -> Command:
+    """Delete keys; the reply counts those that existed.
+
+    It may be re-sent: a second execution deletes nothing more, though it may count less.
+    """
+    return Command(("UNLINK", *keys), tuple(keys), True, merge="sum")
+
+
+def pexpire(key: str, ttl: float) -> Command:
+    """Give a key a new time to live in seconds; the reply is 1, or 0 if there is no such key."""
+    return Command(("PEXPIRE", key, milliseconds(ttl)), (key,), True)
+
+
+def pttl(key: str) -> Command:
+    """Read the time to live in milliseconds: -2 without key, -1 without expiry."""
+    return Command(("PTTL", key), (key,), True)
+
+
+def ping() -> Command:
+    """Ask whether the server answers."""
+    return Command(("PING",), (), True)
+
+
+def milliseconds(duration: float) -> int:
+    """Return seconds as the whole milliseconds that Redis wants, never less than one."""
+    return max(1, round(duration * 1000))

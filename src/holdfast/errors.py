@@ -1,0 +1,75 @@
+"""The whole error tree, and nothing else.
+
+    HoldfastError
+    ├── ConfigurationError (also ValueError)   raised when decorating or constructing
+    ├── BackendError                           Redis refused, or cannot be reached
+    │   ├── BackendUnavailable                 no connection, or a server that cannot serve now
+    │   └── BackendTimeout                     no answer in time; the command may have run
+    ├── SerializationError                     a value cannot be stored, or would not come back as it was
+    ├── RateLimited                            a quota refused the call
+    ├── LockError
+    │   ├── LockNotAcquired
+    │   └── LockLost
+    ├── SessionError
+    └── StreamError
+
+Messages say what failed, for which key, and what to do. They never hold a stored value or a secret.
+"""
+
+from __future__ import annotations
+
+
+class HoldfastError(Exception):
+    """Base of every error that holdfast raises on purpose."""
+
+
+class ConfigurationError(HoldfastError, ValueError):
+    """A URL, an option or a decorated function that cannot work; the message says what to change."""
+
+
+class BackendError(HoldfastError):
+    """Redis answered with an error, or did not answer at all."""
+
+
+class BackendUnavailable(BackendError):
+    """Redis cannot be reached, or says that it cannot serve now (loading, failing over, cluster down)."""
+
+
+class BackendTimeout(BackendError):
+    """Redis did not answer in time. The command may or may not have been executed."""
+
+
+class SerializationError(HoldfastError):
+    """A value cannot be stored by this serializer, or would not come back equal to what it was."""
+
+
+class RateLimited(HoldfastError):  # noqa: N818 - the name says what happened to the call, as HTTP 429 does
+    """A quota refused the call.
+
+    Attributes:
+        decision: the decision that refused, with the time to wait.
+    """
+
+    def __init__(self, decision: object, message: str = "rate limit exceeded") -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+class LockError(HoldfastError):
+    """Base of the errors of locks."""
+
+
+class LockNotAcquired(LockError):  # noqa: N818 - reads as what happened
+    """Somebody else held the lock for as long as we were ready to wait."""
+
+
+class LockLost(LockError):  # noqa: N818 - reads as what happened
+    """The lease ran out or was taken away while the lock was believed to be held."""
+
+
+class SessionError(HoldfastError):
+    """A session cannot be read or written safely."""
+
+
+class StreamError(HoldfastError):
+    """A stream, consumer or message is not in the state that the call needs."""

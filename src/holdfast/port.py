@@ -1,0 +1,76 @@
+"""What the core may ask of the world: Redis, the clock, chance, and waiting for another caller.
+
+The core knows nothing else. There is one port for blocking code, whose coroutines never suspend, and one for asyncio;
+tests bring their own with a fake clock or a recorder. Errors are those of `holdfast.errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from holdfast.commands import Command, Reply
+
+T = TypeVar("T")
+
+Cancel: TypeAlias = Callable[[], object]
+"""Asks work that was started to stop; harmless once it has ended."""
+
+
+class Port(Protocol):
+    """One colour of access to one backend."""
+
+    async def call(self, command: Command) -> Reply:
+        """Send a command and return its reply.
+
+        Raises:
+            BackendUnavailable: it was not executed, or nobody knows.
+            BackendTimeout: no answer in time.
+            BackendError: Redis refused it.
+        """
+        ...
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return their replies in order. Not a transaction.
+
+        A refused command raises after all replies were read.
+        """
+        ...
+
+    def now(self) -> float:
+        """Return the wall clock in seconds since 1970. It decides freshness, never correctness."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return a clock that never jumps, in seconds."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Pause the caller."""
+        ...
+
+    def token(self) -> str:
+        """Return 16 random characters, never the same twice."""
+        ...
+
+    def random(self) -> float:
+        """Return a random number in [0, 1)."""
+        ...
+
+    def start(self, work: Coroutine[Any, Any, None]) -> Cancel:
+        """Run `work` apart from its caller, and return what cancels it.
+
+        On asyncio a task of its own runs it, so that cancelling the caller does not. A blocking port runs it here
+        and now: a thread cannot be cancelled from outside. `work` reports through a `Future`, not by raising; a
+        `BaseException` that is not an `Exception` (Ctrl-C) does come out of the blocking port.
+        """
+        ...
+
+    async def wait(self, future: Future[T], timeout: float) -> T:
+        """Wait at most `timeout` seconds for another caller's result, whatever colour that caller has.
+
+        Raises:
+            TimeoutError: the result did not come in time.
+        """
+        ...

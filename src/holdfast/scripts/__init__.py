@@ -1,0 +1,40 @@
+"""Lua scripts, one ``.lua`` file each, and the value that names one.
+
+Every file opens with its keys, arguments, reply and complexity. All keys come in KEYS and share one slot; time is
+Redis TIME; nothing uses cmsgpack or redis.sha1hex, which the embedded backend lacks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from holdfast.commands import Command, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script: its text, and the digest under which Redis remembers it."""
+
+    name: str
+    source: str
+    digest: str
+    repeatable: bool
+
+    def command(self, keys: Sequence[str], arguments: Sequence[Word] = ()) -> Command:
+        """Return the call of this script: EVALSHA, with EVAL as what to send if the server does not know it."""
+        tail = (len(keys), *keys, *arguments)
+        return Command(
+            ("EVALSHA", self.digest, *tail), tuple(keys), self.repeatable, fallback=("EVAL", self.source, *tail)
+        )
+
+
+@cache
+def load(name: str, *, repeatable: bool = False) -> Script:
+    """Return the script in ``<name>.lua``. Say `repeatable` only of one that may be executed twice."""
+    source = files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, digest, repeatable)
