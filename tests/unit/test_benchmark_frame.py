@@ -123,7 +123,14 @@ def test_every_round_draws_an_order_and_gives_each_one_turn() -> None:
 
 def test_a_contender_that_raises_is_reported_and_the_others_finish() -> None:
     """An error takes one contender out of the row, by name and with its reason, and is not asked again."""
-    result = run(scripted("base", [1] * 3), failing("bad", OSError("no route\nmore")), scripted("good", [1] * 3))
+    asked: list[float] = []
+
+    def measure(seconds: float) -> Slice:
+        asked.append(seconds)
+        raise OSError("no route\nmore")
+
+    result = run(scripted("base", [1] * 3), Contender("bad", measure), scripted("good", [1] * 3))
+    assert len(asked) == 1
     assert result.failures == {"bad": "OSError: no route"}
     assert result.standing("bad") is None
     assert {each.name for each in result.standings} == {"base", "good"}
@@ -351,11 +358,11 @@ def test_the_exit_code_tells_failures_and_missed_targets(
 def test_a_page_gets_the_tables_of_a_complete_run_only(measured: Callable[[Row], None], tmp_path: Path) -> None:
     """A run in which somebody failed does not replace what a page shows."""
     page = tmp_path / "page.md"
-    page.write_text("<!-- cache_hit:begin -->old<!-- cache_hit:end -->")
+    page.write_text("<!-- cache_hit:begin -->former<!-- cache_hit:end -->")
     good = Row("sync, 1 thread", cache_hit.BASELINE, (standing(cache_hit.OURS, 0.5),), {})
     measured(Row(good.name, good.baseline, good.standings, {"peer": "OSError"}))
     assert cache_hit.main(["--markdown", str(page)]) == 1
-    assert "old" in page.read_text()
+    assert "former" in page.read_text()
     measured(good)
     assert cache_hit.main(["--markdown", str(page), "--json", str(tmp_path / "figures.json")]) == 0
     assert "| holdfast | 0.50 |" in page.read_text()
