@@ -31,11 +31,11 @@ class BackendError(HoldfastError):
     """Redis answered with an error, or did not answer at all."""
 
 
-class BackendUnavailable(BackendError):
+class BackendUnavailable(BackendError):  # noqa: N818 - the name says what is the matter
     """Redis cannot be reached, or says that it cannot serve now (loading, failing over, cluster down)."""
 
 
-class BackendTimeout(BackendError):
+class BackendTimeout(BackendError):  # noqa: N818 - the name says what happened
     """Redis did not answer in time. The command may or may not have been executed."""
 
 

@@ -67,8 +67,8 @@ class Port(Protocol):
         """
         ...
 
-    async def wait(self, future: Future[T], timeout: float) -> T:
-        """Wait at most `timeout` seconds for another caller's result, whatever colour that caller has.
+    async def wait(self, future: Future[T], patience: float) -> T:
+        """Wait at most `patience` seconds for another caller's result, whatever colour that caller has.
 
         Raises:
             TimeoutError: the result did not come in time.

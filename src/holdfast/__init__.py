@@ -1,0 +1,1 @@
+"""One Redis layer for every Python web app."""

@@ -1,0 +1,115 @@
+"""The blocking colour: a pool of wires to one server. Its coroutines never suspend."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from holdfast._calls import drive
+from holdfast.backend.connections import open_blocking
+from holdfast.backend.link import FindAddress, Verify
+from holdfast.backend.pool import Pool
+from holdfast.backend.url import Address, Topology
+from holdfast.backend.wire import SocketWire
+from holdfast.commands import Command, Reply
+
+T = TypeVar("T")
+
+
+class BlockingLink:
+    """The way to one server for threads."""
+
+    def __init__(self, topology: Topology, find: FindAddress, verify: Verify | None) -> None:
+        self._topology = topology
+        self._find = find
+        self._verify = verify
+        self._pool = Pool(self._open, topology.max_connections, topology.pool_timeout)
+
+    async def ask(self, command: Command) -> Reply:
+        """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
+        if command.blocks is not None:
+            return self._ask_apart(command)
+        return self._pool.ask(command)
+
+    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return their replies."""
+        return self._pool.ask_all(commands)
+
+    def _open(self) -> SocketWire:
+        address = drive(_result(self._find))
+        wire = SocketWire(*open_blocking(self._topology, address), self._topology.socket_timeout)
+        if self._verify is not None:
+
+            async def ask(command: Command) -> Reply:
+                return wire.ask(command)
+
+            try:
+                drive(_verified(self._verify, ask))
+            except BaseException:
+                wire.close()
+                raise
+        return wire
+
+    def _ask_apart(self, command: Command) -> Reply:
+        wire = self._open()
+        try:
+            return wire.ask(command)
+        finally:
+            wire.close()
+
+    def reset(self) -> None:
+        """Forget every connection; those in use are closed when they come back."""
+        self._pool.reset()
+
+    async def aclose(self) -> None:
+        """Close the pool."""
+        self._pool.close()
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._pool.close()
+
+    def after_fork(self) -> None:
+        """In a child process: let go of the parent's sockets."""
+        self._pool.after_fork()
+
+
+async def _result(find: FindAddress) -> Address | None:
+    return await find()
+
+
+async def _verified(verify: Verify, ask: Any) -> None:
+    await verify(ask)
+
+
+class Blocking:
+    """Blocking I/O."""
+
+    def link(self, topology: Topology, find: FindAddress, verify: Verify | None = None) -> BlockingLink:
+        """Return the way to the server that `find` names."""
+        return BlockingLink(topology, find, verify)
+
+    async def ask_once(self, topology: Topology, address: Address, command: Command) -> Reply:
+        """Open a connection, ask one question, and close it."""
+        wire = SocketWire(*open_blocking(topology, address), topology.socket_timeout)
+        try:
+            return wire.ask(command)
+        finally:
+            wire.close()
+
+    async def pause(self, seconds: float) -> None:
+        """Let the thread sleep."""
+        time.sleep(seconds)  # noqa: ASYNC251 - this coroutine never runs on a loop
+
+    async def together(self, calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Run calls one after the other; if one raises, the rest is not begun."""
+        results: list[T] = []
+        remaining = list(calls)
+        try:
+            while remaining:
+                results.append(await remaining.pop(0))
+        finally:
+            for call in remaining:
+                call.close()
+        return results

@@ -1,0 +1,107 @@
+"""What can go wrong between us and Redis, and the one place where it becomes an error of ours.
+
+A connection fails in one of these ways, and what may be done next depends on which:
+
+    refused   no connection could be made          nothing was sent; not worth an immediate second try
+    lost      an open connection broke             a repeatable command may be re-sent; others only if nothing was sent
+    timeout   no reply in time                     the command may have run, or may run later; never re-sent
+    open      the circuit breaker let nothing by   nothing was sent
+    closed    the layer was closed                 nothing was sent
+"""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import redis.exceptions
+from hiredis import ReplyError
+
+from holdfast.commands import Command
+from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable
+
+How = Literal["refused", "lost", "timeout", "open", "closed"]
+
+_MEANING: Final = {
+    "refused": "cannot be reached",
+    "lost": "closed the connection before it answered",
+    "timeout": "did not answer in time",
+    "closed": "is not used any more: the layer is closed, open a new one",
+    "open": "failed repeatedly and is not asked again yet (circuit breaker open)",
+}
+
+
+class WireBroken(Exception):  # noqa: N818 - says what happened
+    """A connection could not carry a command. It stays inside the backend."""
+
+    def __init__(self, how: How, *, sent: bool, detail: str = "") -> None:
+        super().__init__(how, detail)
+        self.how: How = how
+        self.sent = sent
+        """Whether the server may have executed something."""
+        self.detail = detail
+
+    def may_resend(self, command: Command) -> bool:
+        """Say whether sending `command` once more on a new connection is safe and promising."""
+        return self.how == "lost" and (command.repeatable or not self.sent)
+
+
+def as_error(broken: WireBroken, server: str, command: Command) -> BackendError:
+    """Return the error that a caller sees for a broken connection."""
+    doubt = "; the command may have been executed" if broken.sent and not command.repeatable else ""
+    detail = f" ({broken.detail})" if broken.detail else ""
+    message = f"{command.name}: Redis at {server} {_MEANING[broken.how]}{detail}{doubt}"
+    return (BackendTimeout if broken.how == "timeout" else BackendUnavailable)(message)
+
+
+def connect_failure(error: Exception) -> Exception:
+    """Return what a failed connect means: a broken wire, or an error that another try would not cure."""
+    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
+        return BackendError("Redis refused the credentials: check the user name and password in the URL")
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return WireBroken("refused", sent=False, detail="it is loading its data")
+    if isinstance(error, redis.exceptions.ResponseError):
+        return BackendError(f"Redis refused the connection: {first_words(str(error))}")
+    if isinstance(error, redis.exceptions.TimeoutError | TimeoutError):
+        return WireBroken("timeout", sent=False, detail="while connecting")
+    return WireBroken("refused", sent=False, detail=type(error).__name__)
+
+
+_UNAVAILABLE: Final = {
+    "LOADING": "it is loading its data",
+    "MASTERDOWN": "its primary is down",
+    "CLUSTERDOWN": "the cluster is down",
+    "TRYAGAIN": "slots are being moved",
+    "READONLY": "it is a replica, and no primary was found",
+    "BUSY": "it is busy running a script",
+    "UNBLOCKED": "it stopped being the primary",
+}
+_ADVICE: Final = {
+    "OOM": "it is out of memory: raise maxmemory or set an eviction policy",
+    "MISCONF": "it refuses writes because it cannot save to disk",
+    "NOREPLICAS": "it refuses writes because too few replicas are connected",
+    "NOAUTH": "it wants a password: put one into the URL",
+    "WRONGPASS": "it refused the credentials: check the user name and password in the URL",
+    "NOPERM": "the user's ACL does not allow it",
+    "WRONGTYPE": "the key holds another type of value: somebody else writes to it",
+    "CROSSSLOT": "its keys lie in several slots of the cluster",
+}
+
+
+def code_of(reply: ReplyError) -> str:
+    """Return the first word of an error reply, which names its kind."""
+    return str(reply).split(" ", 1)[0]
+
+
+def refusal(reply: ReplyError, server: str, command: Command) -> BackendError:
+    """Return the error that a caller sees for an error reply."""
+    code = code_of(reply)
+    if code in _UNAVAILABLE:
+        return BackendUnavailable(f"{command.name}: Redis at {server} cannot serve now: {_UNAVAILABLE[code]} ({code})")
+    why = _ADVICE.get(code) or first_words(str(reply))
+    return BackendError(f"{command.name}: Redis at {server} refused the command: {why} ({code})")
+
+
+def first_words(message: str) -> str:
+    """Return an error reply without what it quotes, since Redis repeats arguments, and thus values, in some of them."""
+    head = message.split("'", 1)[0].split("`", 1)[0].split("\n", 1)[0]
+    return head.split(", with args", 1)[0].strip()[:120]

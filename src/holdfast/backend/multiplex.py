@@ -1,0 +1,220 @@
+"""One asyncio connection shared by every task of a loop.
+
+redis-py opens it; then this protocol takes the transport over. Commands issued in one tick of the loop leave in one
+write, and replies come back in the order of the commands, so `_pending` is a plain queue:
+
+- a caller that is cancelled cancels only its own future; its reply is read and dropped when it arrives;
+- when the connection breaks, every pending caller is told, and whether its command had been sent;
+- when commands are waiting and nothing arrives for `timeout` seconds, the connection counts as dead. One timer a
+  connection watches that, not one a command;
+- when the transport's buffer is full, or too many commands are pending, new callers wait (back-pressure).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import hiredis
+
+from holdfast.backend.connections import INCOMPLETE, new_reader, pack
+from holdfast.backend.failures import WireBroken
+from holdfast.commands import Command, Reply
+
+_MOST_PENDING = 10_000
+
+
+class _Batch:
+    """Collects the replies of a pipeline; stands in the queue once for each of its commands."""
+
+    __slots__ = ("_count", "_future", "_replies")
+
+    def __init__(self, future: asyncio.Future[list[Reply]], count: int) -> None:
+        self._future = future
+        self._count = count
+        self._replies: list[Reply] = []
+
+    def done(self) -> bool:
+        return self._future.done()
+
+    def set_result(self, reply: Reply) -> None:
+        self._replies.append(reply)
+        if len(self._replies) == self._count:
+            self._future.set_result(self._replies)
+
+    def set_exception(self, error: WireBroken) -> None:
+        self._future.set_exception(error)
+
+
+class Multiplex(asyncio.Protocol):
+    """The protocol on a transport that redis-py has connected and authenticated."""
+
+    def __init__(self, connection: Any, writer: asyncio.StreamWriter, timeout: float) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._kept = (connection, writer)  # their finalizers would close the transport
+        self._reader = new_reader()
+        self._timeout = timeout
+        self._pending: deque[asyncio.Future[Any] | _Batch] = deque()
+        self._outgoing: list[bytes] = []
+        self._sent: deque[tuple[int, float]] = deque()
+        """A (number of commands sent until then, time) for each write that is not wholly answered."""
+        self._submitted = self._answered = 0
+        self._watchdog: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        """When something last arrived. Replies come in order, so whatever arrives is progress of the oldest command."""
+        self._room: deque[asyncio.Future[None]] = deque()
+        self._writable = True
+        self._broken: WireBroken | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._transport = writer.transport
+        self._transport.set_protocol(self)
+        self.is_open = True
+
+    async def ask(self, command: Command) -> Reply:
+        """Send one command and return its reply; an error reply is a value."""
+        if not self._writable or len(self._pending) >= _MOST_PENDING:
+            await self._wait_for_room()
+        if not self.is_open:
+            raise self._as_unsent()
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._submit(pack(command.words), (future,))
+        return await future
+
+    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return their replies."""
+        if not self._writable or len(self._pending) >= _MOST_PENDING:
+            await self._wait_for_room()
+        if not self.is_open:
+            raise self._as_unsent()
+        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+        batch = _Batch(future, len(commands))
+        self._submit(b"".join([pack(command.words) for command in commands]), (batch,) * len(commands))
+        return await future
+
+    def _submit(self, payload: bytes, waiters: tuple[asyncio.Future[Any] | _Batch, ...]) -> None:
+        if not self._outgoing:
+            self._loop.call_soon(self._flush)
+        self._outgoing.append(payload)
+        self._pending.extend(waiters)
+        self._submitted += len(waiters)
+
+    def _flush(self) -> None:
+        if not self._outgoing or not self.is_open:
+            return
+        payload = b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
+        self._outgoing.clear()
+        self._sent.append((self._submitted, self._loop.time()))
+        if self._watchdog is None:
+            self._watchdog = self._loop.call_later(self._timeout, self._check_oldest)
+        self._transport.write(payload)
+
+    def data_received(self, data: bytes) -> None:
+        """Give each complete reply to the caller that is next in the queue."""
+        reader, pending = self._reader, self._pending
+        self._heard = self._loop.time()
+        try:
+            reader.feed(data)
+            reply = reader.gets()
+        except hiredis.HiredisError:
+            self._break(WireBroken("lost", sent=True, detail="not the Redis protocol"))
+            return
+        while reply is not INCOMPLETE:
+            if type(reply) is not hiredis.PushNotification:
+                if not pending:
+                    self._break(WireBroken("lost", sent=True, detail="a reply that nobody asked for"))
+                    return
+                self._answered += 1
+                waiter = pending.popleft()
+                if not waiter.done():
+                    waiter.set_result(reply)
+            reply = reader.gets()
+        if self._room:
+            self._make_room()
+
+    def _check_oldest(self) -> None:
+        self._watchdog = None
+        while self._sent and self._sent[0][0] <= self._answered:
+            self._sent.popleft()
+        if not self._sent:
+            return
+        deadline = max(self._sent[0][1], self._heard) + self._timeout
+        if self._loop.time() >= deadline:
+            self._break(WireBroken("timeout", sent=True))
+        else:
+            self._watchdog = self._loop.call_at(deadline, self._check_oldest)
+
+    async def _wait_for_room(self) -> None:
+        while self.is_open and (not self._writable or len(self._pending) >= _MOST_PENDING):
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._room.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter in self._room:
+                    self._room.remove(waiter)
+                else:
+                    self._make_room()  # this caller's turn passes to the next
+                raise
+
+    def _make_room(self) -> None:
+        free = _MOST_PENDING - len(self._pending) if self._writable or not self.is_open else 0
+        while self._room and (free > 0 or not self.is_open):
+            free -= 1
+            waiter = self._room.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def pause_writing(self) -> None:
+        """Hold new callers back: the transport's buffer is full."""
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        """Let callers in again."""
+        self._writable = True
+        self._make_room()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every pending caller."""
+        self._break(WireBroken("lost", sent=True, detail=type(exc).__name__ if exc else "end of stream"))
+        self._kept = (None, None)
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def _break(self, broken: WireBroken) -> None:
+        if not self.is_open:
+            return
+        self.is_open = False
+        self._broken = broken
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._transport.abort()
+        unsent_from = self._sent[-1][0] - self._answered if self._sent else 0
+        pending, self._pending = list(self._pending), deque()
+        for index, waiter in enumerate(pending):
+            if not waiter.done():
+                sent = index < unsent_from
+                how = broken.how if sent else "lost"
+                waiter.set_exception(WireBroken(how, sent=sent, detail=broken.detail))
+        self._make_room()
+
+    def _as_unsent(self) -> WireBroken:
+        return WireBroken("lost", sent=False, detail=self._broken.detail if self._broken else "closed")
+
+    def forsake(self) -> asyncio.BaseTransport:
+        """Give up the transport without touching it, when its loop cannot run any more."""
+        self.is_open = False
+        self._pending.clear()
+        self._watchdog = None
+        self._kept = (None, None)
+        return self._transport
+
+    def abort(self) -> None:
+        """Close at once; pending callers are told."""
+        self._break(WireBroken("lost", sent=True, detail="closed"))
+
+    async def close(self) -> None:
+        """Close, and return when the transport is gone."""
+        self.abort()
+        await asyncio.shield(self._closed)

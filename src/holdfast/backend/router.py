@@ -1,0 +1,64 @@
+"""Which server gets a command. One server has nothing to choose; `cluster.py` has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from hiredis import ReplyError
+
+from holdfast.backend.failures import WireBroken, as_error, refusal
+from holdfast.backend.server import Server
+from holdfast.commands import Command, Reply
+
+
+class Router(Protocol):
+    """Sends commands to the servers that own their keys. What goes wrong comes out as errors of holdfast."""
+
+    async def call(self, command: Command) -> Reply:
+        """Send one command and return its reply."""
+        ...
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return their replies in order; a refusal raises after all were read."""
+        ...
+
+    def servers(self) -> list[Server]:
+        """Return the servers known so far."""
+        ...
+
+
+class Direct:
+    """All commands go to one server: standalone, behind sentinels, or embedded."""
+
+    __slots__ = ("_server",)
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    async def call(self, command: Command) -> Reply:
+        """Send one command and return its reply."""
+        try:
+            reply = await self._server.ask(command)
+        except WireBroken as broken:
+            raise as_error(broken, self._server.name, command) from broken
+        if type(reply) is ReplyError:
+            raise refusal(reply, self._server.name, command)
+        return reply
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return their replies in order."""
+        if not commands:
+            return []
+        try:
+            replies = await self._server.ask_all(commands)
+        except WireBroken as broken:
+            raise as_error(broken, self._server.name, commands[0]) from broken
+        for command, reply in zip(commands, replies, strict=True):
+            if type(reply) is ReplyError:
+                raise refusal(reply, self._server.name, command)
+        return replies
+
+    def servers(self) -> list[Server]:
+        """Return the one server."""
+        return [self._server]
