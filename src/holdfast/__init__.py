@@ -1,1 +1,55 @@
-"""One Redis layer for every Python web app."""
+"""One Redis layer for every Python web app.
+
+Decorate a function, set one URL, and the hard parts are right. The public names of the package are those in `__all__`;
+events are in `holdfast.events`, what users may supply in `holdfast.typing`.
+"""
+
+from __future__ import annotations
+
+from holdfast._missing import MISSING
+from holdfast._version import __version__
+from holdfast.core.plan import CallInfo, EntryInfo
+from holdfast.core.records import Counts, Stats
+from holdfast.decorators import cached
+from holdfast.entries import Entries, entries
+from holdfast.errors import (
+    BackendError,
+    BackendTimeout,
+    BackendUnavailable,
+    ConfigurationError,
+    HoldfastError,
+    LockError,
+    LockLost,
+    LockNotAcquired,
+    RateLimited,
+    SerializationError,
+    SessionError,
+    StreamError,
+)
+from holdfast.layer import Layer, configure
+
+__all__ = [
+    "MISSING",
+    "BackendError",
+    "BackendTimeout",
+    "BackendUnavailable",
+    "CallInfo",
+    "ConfigurationError",
+    "Counts",
+    "Entries",
+    "EntryInfo",
+    "HoldfastError",
+    "Layer",
+    "LockError",
+    "LockLost",
+    "LockNotAcquired",
+    "RateLimited",
+    "SerializationError",
+    "SessionError",
+    "Stats",
+    "StreamError",
+    "__version__",
+    "cached",
+    "configure",
+    "entries",
+]

@@ -63,10 +63,7 @@ class Refreshed(CacheEvent):
 
 @dataclass(frozen=True, slots=True)
 class Invalidated(CacheEvent):
-    """An entry was removed on request."""
-
-    existed: bool
-    """Whether there was one."""
+    """An entry was removed on request, if there was one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,10 @@ Cancel: TypeAlias = Callable[[], object]
 """Asks work that was started to stop; harmless once it has ended."""
 
 
+class WaitOver(Exception):  # noqa: N818 - what happened; it never reaches a user
+    """A result did not come as soon as the caller was ready to wait for it."""
+
+
 class Port(Protocol):
     """One colour of access to one backend."""
 
@@ -58,19 +62,35 @@ class Port(Protocol):
         """Return a random number in [0, 1)."""
         ...
 
-    def start(self, work: Coroutine[Any, Any, None]) -> Cancel:
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Run `work` apart from its caller, and return what cancels it.
 
         On asyncio a task of its own runs it, so that cancelling the caller does not. A blocking port runs it here
         and now: a thread cannot be cancelled from outside. `work` reports through a `Future`, not by raising; a
         `BaseException` that is not an `Exception` (Ctrl-C) does come out of the blocking port.
+
+        Args:
+            work: what to run.
+            ended: called when `work` has ended in any way, even if it was cancelled before it began.
         """
         ...
 
-    async def wait(self, future: Future[T], patience: float) -> T:
-        """Wait at most `patience` seconds for another caller's result, whatever colour that caller has.
+    def place(self) -> int:
+        """Name the thread in which the caller runs."""
+        ...
+
+    def may_wait_for(self, place: int) -> bool:
+        """Say whether waiting here for work that runs in `place` can ever end.
+
+        A blocking caller must not wait for its own thread: for a load further up its stack, or for a task of the loop
+        that it blocks.
+        """
+        ...
+
+    async def wait(self, future: Future[T], patience: float | None) -> T:
+        """Wait for a result, whatever the colour of who brings it; None waits for as long as it takes.
 
         Raises:
-            TimeoutError: the result did not come in time.
+            WaitOver: the result did not come within `patience` seconds.
         """
         ...

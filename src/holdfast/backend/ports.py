@@ -6,14 +6,15 @@ import asyncio
 import random
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from threading import get_ident
 from typing import Any, TypeVar
 
-from holdfast._calls import drive
+from holdfast._calls import SmuggledStop, drive
 from holdfast.backend.router import Router
 from holdfast.commands import Command, Reply
-from holdfast.port import Cancel
+from holdfast.port import Cancel, WaitOver
 
 T = TypeVar("T")
 
@@ -42,6 +43,10 @@ class _Clock:
         """Return a clock that never jumps, in seconds."""
         return time.monotonic()
 
+    def place(self) -> int:
+        """Name the thread in which the caller runs."""
+        return get_ident()
+
     def token(self) -> str:
         """Return 16 random characters."""
         return secrets.token_urlsafe(12)
@@ -60,14 +65,25 @@ class BlockingPort(_Clock):
         """Let the thread sleep."""
         time.sleep(seconds)  # noqa: ASYNC251 - this coroutine never runs on a loop
 
-    def start(self, work: Coroutine[Any, Any, None]) -> Cancel:
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Run the work here and now; there is nothing left to cancel afterwards."""
-        drive(work)
+        try:
+            drive(work)
+        finally:
+            ended()
         return _nothing
 
-    async def wait(self, future: Future[T], patience: float) -> T:
+    def may_wait_for(self, place: int) -> bool:
+        """Say that a thread may wait for any thread but itself."""
+        return place != get_ident()
+
+    async def wait(self, future: Future[T], patience: float | None) -> T:
         """Block the thread until the result is there."""
-        return future.result(patience)
+        try:
+            future.exception(patience)  # unlike result(), it raises TimeoutError only for the wait itself
+        except TimeoutError:
+            raise WaitOver from None
+        return future.result()
 
 
 class AsyncioPort(_Clock):
@@ -83,12 +99,13 @@ class AsyncioPort(_Clock):
         """Let the task sleep."""
         await asyncio.sleep(seconds)
 
-    def start(self, work: Coroutine[Any, Any, None]) -> Cancel:
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Run the work in a task of its own, held here until it ends; return what cancels it from any thread."""
         loop = asyncio.get_running_loop()
         task = loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: ended())
 
         def cancel() -> None:
             if not loop.is_closed():
@@ -96,10 +113,14 @@ class AsyncioPort(_Clock):
 
         return cancel
 
-    async def wait(self, future: Future[T], patience: float) -> T:
+    def may_wait_for(self, place: int) -> bool:  # noqa: ARG002 - other tasks of the loop go on meanwhile
+        """Say that a task may wait for anybody: its loop goes on."""
+        return True
+
+    async def wait(self, future: Future[T], patience: float | None) -> T:
         """Wait without blocking the loop. A cancelled caller stops waiting and leaves the future alone."""
         if future.done():
-            return future.result()
+            return _result_of(future)
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
 
@@ -110,9 +131,20 @@ class AsyncioPort(_Clock):
                 return
 
         future.add_done_callback(wake)
-        async with asyncio.timeout(patience):
-            await woken
+        try:
+            async with asyncio.timeout(patience):
+                await woken
+        except TimeoutError:
+            raise WaitOver from None
+        return _result_of(future)
+
+
+def _result_of(future: Future[T]) -> T:
+    try:
         return future.result()
+    except SmuggledStop as smuggled:  # from a plain function; a coroutine cannot raise it
+        msg = "the function raised StopIteration, which cannot pass through a coroutine"
+        raise RuntimeError(msg) from smuggled.error
 
 
 def _finish(woken: asyncio.Future[None]) -> None:

@@ -1,0 +1,191 @@
+"""``layer.cache``: entries by name, for code that has no function to decorate.
+
+A name is the text between the braces of the key. ``"product:7"`` is the entry of a function with
+``key="product:{product_id}"`` and the argument 7, so that both reach the same value.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypedDict, TypeVar, Unpack, cast
+
+from holdfast._calls import as_coroutine, drive
+from holdfast._durations import seconds
+from holdfast._missing import MISSING
+from holdfast.core import many, single
+from holdfast.core.plan import Plan
+from holdfast.engine import Engine, Options
+from holdfast.policy.keys import guard
+from holdfast.policy.lifetime import TimeToLive
+from holdfast.port import Port
+from holdfast.typing import Duration
+
+T = TypeVar("T")
+
+PATTERN = "layer.cache"
+"""Under which name `layer.stats()` counts these calls."""
+
+
+class CacheOptions(TypedDict, total=False):
+    """What `cached` and `get_or_load` have in common; `cached` explains each."""
+
+    serializer: str | None
+    compression: str | None
+    jitter: float
+    condition: Callable[[Any], bool] | None
+    cache_errors: type[Exception] | tuple[type[Exception], ...]
+    wait: Duration
+
+
+class Cache:
+    """The cache of a layer. Every method has an async twin with an ``a`` in front of its name.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> layer = Layer("memory://cache-example")
+        >>> layer.cache.set("greeting", {"en": "hello"}, ttl="5m")
+        >>> layer.cache.get("greeting")
+        {'en': 'hello'}
+        >>> layer.cache.get("farewell", default="-")
+        '-'
+        >>> layer.cache.delete("greeting")
+        1
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        # The lifetime is never used: each method that stores is told one.
+        self._plan = engine.plan(Options.of(1), PATTERN, Any)
+
+    def _key(self, name: str) -> str:
+        return f"{self._engine.prefix}{guard(name)}}}"
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return the value stored under `key`, or `default`.
+
+        Raises:
+            BackendError: Redis could not be used, and the layer does not bypass it.
+        """
+        return drive(self._get(self._engine.blocking, key, default))
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        """Do what `get` does, for async callers."""
+        return await self._get(self._engine.asyncio, key, default)
+
+    async def _get(self, port: Port, key: str, default: Any) -> Any:
+        if self._engine.off.get():
+            return default
+        value = await single.read(self._engine.caching, port, self._plan, self._key(key))
+        return default if value is MISSING else value
+
+    def set(self, key: str, value: object, ttl: Duration) -> None:
+        """Store a value for `ttl`.
+
+        Raises:
+            BackendError: Redis could not be used; what was stored before may still be there.
+            SerializationError: the value cannot be stored, or would not come back as it is.
+        """
+        drive(self._set(self._engine.blocking, key, value, ttl))
+
+    async def aset(self, key: str, value: object, ttl: Duration) -> None:
+        """Do what `set` does, for async callers."""
+        await self._set(self._engine.asyncio, key, value, ttl)
+
+    async def _set(self, port: Port, key: str, value: object, ttl: Duration) -> None:
+        kept = seconds(ttl, "ttl")
+        await single.write(self._engine.caching, port, self._plan, self._key(key), value, kept)
+
+    def get_or_load(self, key: str, load: Callable[[], T], ttl: TimeToLive, **options: Unpack[CacheOptions]) -> T:
+        """Return the value stored under `key`; where there is none, call `load` and store what it returns.
+
+        Concurrent callers in this process share one load, sync and async ones together.
+
+        Args:
+            key: the entry's name.
+            load: a function without arguments.
+            ttl: how long to keep the value: a duration, or a function of the value that gives one.
+            options: as for `cached`.
+        """
+        plan = self._plan_for(ttl, options)
+        return cast("T", drive(self._fetch(self._engine.blocking, plan, key, lambda: as_coroutine(load))))
+
+    async def aget_or_load(
+        self, key: str, load: Callable[[], Awaitable[T] | T], ttl: TimeToLive, **options: Unpack[CacheOptions]
+    ) -> T:
+        """Do what `get_or_load` does, for async callers. `load` may be an async function or a plain one."""
+
+        async def run() -> object:
+            result = load()
+            return await result if inspect.isawaitable(result) else result
+
+        return cast("T", await self._fetch(self._engine.asyncio, self._plan_for(ttl, options), key, run))
+
+    def _plan_for(self, ttl: TimeToLive, options: CacheOptions) -> Plan:
+        return self._engine.plan(Options.of(ttl, **options), PATTERN, Any)
+
+    async def _fetch(self, port: Port, plan: Plan, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
+        if self._engine.off.get():
+            return await load()
+        return (await self._engine.caching.fetch(port, plan, self._key(key), load))[0]
+
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Return the values of those entries that exist, by the names given: one MGET for up to 500."""
+        return drive(self._get_many(self._engine.blocking, keys))
+
+    async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """Do what `get_many` does, for async callers."""
+        return await self._get_many(self._engine.asyncio, keys)
+
+    async def _get_many(self, port: Port, keys: Iterable[str]) -> dict[str, Any]:
+        if self._engine.off.get():
+            return {}
+        full = {key: self._key(key) for key in keys}
+        found = await many.read_many(self._engine.caching, port, self._plan, list(dict.fromkeys(full.values())))
+        return {key: found[name] for key, name in full.items() if name in found}
+
+    def set_many(self, mapping: Mapping[str, object], ttl: Duration) -> None:
+        """Store values by name, in one pipeline for up to 500. Nothing is stored if one cannot be encoded.
+
+        Raises:
+            BackendError: Redis could not be used; some of the values may have been stored.
+            SerializationError: a value cannot be stored.
+        """
+        drive(self._set_many(self._engine.blocking, mapping, ttl))
+
+    async def aset_many(self, mapping: Mapping[str, object], ttl: Duration) -> None:
+        """Do what `set_many` does, for async callers."""
+        await self._set_many(self._engine.asyncio, mapping, ttl)
+
+    async def _set_many(self, port: Port, mapping: Mapping[str, object], ttl: Duration) -> None:
+        values = {self._key(key): value for key, value in mapping.items()}
+        await many.write_many(self._engine.caching, port, self._plan, values, seconds(ttl, "ttl"))
+
+    def delete(self, *keys: str) -> int:
+        """Remove entries; return how many there were.
+
+        Raises:
+            BackendError: Redis could not be used, whatever the layer's `on_failure`: they may still be there.
+        """
+        return drive(self._delete(self._engine.blocking, keys))
+
+    async def adelete(self, *keys: str) -> int:
+        """Do what `delete` does, for async callers."""
+        return await self._delete(self._engine.asyncio, keys)
+
+    async def _delete(self, port: Port, keys: tuple[str, ...]) -> int:
+        if not keys:
+            return 0
+        return await single.remove(self._engine.caching, port, self._plan, [self._key(key) for key in keys])
+
+    def expire(self, key: str, ttl: Duration) -> bool:
+        """Keep an entry for `ttl` from now; say whether there is one.
+
+        Raises:
+            BackendError: Redis could not be used.
+        """
+        return drive(single.expire(self._engine.blocking, self._key(key), seconds(ttl, "ttl")))
+
+    async def aexpire(self, key: str, ttl: Duration) -> bool:
+        """Do what `expire` does, for async callers."""
+        return await single.expire(self._engine.asyncio, self._key(key), seconds(ttl, "ttl"))

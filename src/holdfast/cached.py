@@ -1,0 +1,153 @@
+"""Decorated functions, and the handle that reaches their entries.
+
+`CachedFunction` is what a decorator returns: a wrapt wrapper, so that methods, classmethods, `inspect` and frameworks
+see the function. All that is done once a function is done in `Recipe` and, once a layer, in `Binding`; a call adds one
+key and one read to it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, cast
+
+import wrapt
+
+from holdfast._calls import Load, as_coroutine, drive, is_async
+from holdfast.core.caching import Caching
+from holdfast.core.plan import Plan
+from holdfast.engine import Engine, Options
+from holdfast.errors import ConfigurationError
+from holdfast.key_arguments import by_arguments
+from holdfast.key_requests import by_request
+from holdfast.keybuilders import CompiledKey, compile_key
+from holdfast.serializers import return_kind
+from holdfast.typing import KeyBuilder
+
+_BUILTIN: Final[dict[str, KeyBuilder]] = {"by-arguments": by_arguments, "by-request": by_request}
+"""Builders that every layer has under these names: their mistakes can show when decorating."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One function on one layer."""
+
+    engine: Engine
+    caching: Caching
+    plan: Plan
+    name_of: Callable[..., str]
+    prefix: str
+    takes_instance: bool
+
+    def key(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Return the key of one call. `instance` is what a method was bound to; it is not among `args`."""
+        if self.takes_instance and instance is not None:
+            return f"{self.prefix}{self.name_of(instance, *args, **kwargs)}}}"
+        return f"{self.prefix}{self.name_of(*args, **kwargs)}}}"
+
+
+class Recipe:
+    """How one function is cached, on whichever layer it finds when it is called."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        options: Options,
+        find_engine: Callable[[], Engine],
+    ) -> None:
+        self.function = raw_function(function)
+        self.is_async = is_async(function)
+        self.find_engine = find_engine
+        self._options = options
+        self._kind = return_kind(self.function)
+        self._compiled = self._compile_now()
+        self._binding: Binding | None = None
+
+    def _compile_now(self) -> CompiledKey | None:
+        """Compile the key when decorating, so that mistakes show there; None if that needs a layer's registry."""
+        options = self._options
+        if options.key is not None:
+            return compile_key(self.function, options.key, version=options.version)
+        builder = _BUILTIN.get(options.key_builder or "")
+        return compile_key(self.function, builder=builder, version=options.version) if builder else None
+
+    def binding(self) -> Binding:
+        """Return this function on the layer in use now."""
+        engine = self.find_engine()
+        binding = self._binding
+        if binding is None or binding.engine is not engine:
+            binding = self._binding = self._bind(engine)
+        return binding
+
+    def _bind(self, engine: Engine) -> Binding:
+        compiled = self._compiled
+        if compiled is None:
+            builder = engine.key_builders.get(self._options.key_builder or engine.key_builder)
+            compiled = compile_key(self.function, builder=builder, version=self._options.version)
+        plan = engine.plan(self._options, compiled.pattern, self._kind)
+        return Binding(engine, engine.caching, plan, compiled.name_of, engine.prefix, compiled.takes_instance)
+
+    def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer a call of a plain function."""
+        binding = self.binding()
+        engine = binding.engine
+        if engine.off.get():
+            return wrapped(*args, **kwargs)
+        fetch = binding.caching.fetch(
+            engine.blocking, binding.plan, binding.key(instance, args, kwargs), plain_load(wrapped, args, kwargs)
+        )
+        return drive(fetch)[0]
+
+    async def acall(
+        self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Answer a call of an async function."""
+        binding = self.binding()
+        engine = binding.engine
+        if engine.off.get():
+            return await wrapped(*args, **kwargs)
+        key = binding.key(instance, args, kwargs)
+        outcome = await binding.caching.fetch(engine.asyncio, binding.plan, key, lambda: wrapped(*args, **kwargs))
+        return outcome[0]
+
+
+def plain_load(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Load[Any]:
+    """Return what the core calls to load from a plain function."""
+    return lambda: as_coroutine(partial(function, *args, **kwargs))
+
+
+def raw_function(function: Any) -> Callable[..., Any]:
+    """Return the function behind a classmethod or staticmethod.
+
+    Raises:
+        ConfigurationError: there is none that could be cached.
+    """
+    if isinstance(function, classmethod | staticmethod):
+        function = function.__func__
+    if isinstance(function, property):
+        msg = "cannot cache a property: put @property outside, above the decorator"
+        raise ConfigurationError(msg)
+    if not callable(function) or isinstance(function, type):
+        msg = f"cannot cache {function!r}: decorate a function or method"
+        raise ConfigurationError(msg)
+    inner = inspect.unwrap(function)
+    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
+        msg = f"cannot cache the generator function {function.__qualname__}: return a list instead of yielding"
+        raise ConfigurationError(msg)
+    return cast("Callable[..., Any]", function)
+
+
+class BoundCachedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # generic only in newer stubs
+    """A cached function as it comes from an instance or a class."""
+
+
+class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic only in newer stubs
+    """A function whose results are kept."""
+
+    __bound_function_wrapper__ = BoundCachedFunction
+
+    def __init__(self, function: Any, recipe: Recipe) -> None:
+        super().__init__(function, recipe.acall if recipe.is_async else recipe.call)
+        self._self_recipe = recipe

@@ -1,0 +1,94 @@
+"""What is told about calls: counters that are always on, and events for hooks.
+
+A counter is raised with `+=` and no lock. CPython switches threads between bytecodes only at calls and loops, and there
+is none inside, so nothing is lost under the GIL; without a GIL a count may be a little low.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+
+from holdfast.events import Event
+from holdfast.typing import Hook
+
+_log = logging.getLogger("holdfast")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How often things happened."""
+
+    hits: int = 0
+    """Calls answered from an entry."""
+    misses: int = 0
+    """Calls that found no usable entry."""
+    fills: int = 0
+    """Loaded values that were stored."""
+    stale: int = 0
+    """Calls answered from an entry past its freshness."""
+    coalesced: int = 0
+    """Calls that shared the load of another. They count as misses, too."""
+    errors: int = 0
+    """Times that Redis could not be used, or that an entry was unreadable."""
+
+    @property
+    def hit_ratio(self) -> float:
+        """Return hits over calls, from 0 to 1; 0 where there were no calls."""
+        calls = self.hits + self.misses
+        return self.hits / calls if calls else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stats(Counts):
+    """The counts of a layer, in all and apart."""
+
+    patterns: dict[str, Counts] = field(default_factory=dict[str, Counts])
+    """The same by key template, or by function where it has none."""
+
+
+class Tally:
+    """The counters of one pattern."""
+
+    __slots__ = ("coalesced", "errors", "fills", "hits", "misses", "pattern", "stale")
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        self.hits = self.misses = self.fills = self.stale = self.coalesced = self.errors = 0
+
+    def counts(self) -> Counts:
+        """Return the counters as they are now."""
+        return Counts(self.hits, self.misses, self.fills, self.stale, self.coalesced, self.errors)
+
+
+class Recorder:
+    """Counts, and passes events on to hooks."""
+
+    def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        self.hooks: tuple[Hook, ...] = tuple(hooks)
+        """Who wants events. Look here before making one: most programs have no hook."""
+        self._tallies: dict[str, Tally] = {}
+
+    def add(self, hook: Hook) -> None:
+        """Send further events to `hook` as well."""
+        self.hooks = (*self.hooks, hook)
+
+    def tally(self, pattern: str) -> Tally:
+        """Return the counters of a pattern; functions with one key template share them."""
+        return self._tallies.setdefault(pattern, Tally(pattern))
+
+    def emit(self, event: Event) -> None:
+        """Give an event to every hook. What a hook raises is logged and goes no further."""
+        for hook in self.hooks:
+            try:
+                hook(event)
+            except Exception:  # a broken hook must not break the call that it watches
+                _log.exception("a hook failed on %s", type(event).__name__)
+
+    def stats(self) -> Stats:
+        """Return all counts."""
+        patterns = {pattern: tally.counts() for pattern, tally in list(self._tallies.items())}
+        names = [each.name for each in fields(Counts)]
+        totals = {name: sum(getattr(counts, name) for counts in patterns.values()) for name in names}
+        return Stats(**totals, patterns=patterns)

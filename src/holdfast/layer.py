@@ -1,0 +1,210 @@
+"""The composition root: one Redis, and all that holdfast does over it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, Self, TypedDict, TypeVar, Unpack
+
+from holdfast.cache import Cache, CacheOptions
+from holdfast.cached import CachedFunction, Recipe
+from holdfast.core.records import Stats
+from holdfast.engine import Engine, KeyOption, OnFailure, Options
+from holdfast.keybuilders import KeyBuilders
+from holdfast.policy.lifetime import TimeToLive
+from holdfast.serializers import Serializers
+from holdfast.typing import Hook
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class LayerOptions(TypedDict, total=False):
+    """The options of `Layer`, which explains each."""
+
+    namespace: str
+    serializer: str
+    compression: str | None
+    secret: str | bytes | Sequence[str | bytes] | None
+    key_builder: str
+    on_failure: OnFailure
+    hooks: Iterable[Hook]
+    connection: Mapping[str, Any] | None
+
+
+class CachedOptions(CacheOptions, total=False):
+    """The options of `cached`, which explains each."""
+
+    key: KeyOption
+    key_builder: str | None
+    version: str
+
+
+class Layer:
+    """One Redis for a program: its connections, its keys, its counters, and the verbs over them.
+
+    Nothing is opened before it is used. A layer may be shared by threads, tasks and loops, and survives a fork.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> with Layer("memory://layer-example", namespace="shop") as layer:
+        ...     @layer.cached(ttl="5m", key="square:{number}")
+        ...     def square(number: int) -> int:
+        ...         return number * number
+        ...     first, second = square(12), square(12)
+        ...     layer.stats().hits
+        1
+    """
+
+    def __init__(
+        self,
+        url: str = "memory://",
+        *,
+        namespace: str = "",
+        serializer: str = "json",
+        compression: str | None = None,
+        secret: str | bytes | Sequence[str | bytes] | None = None,
+        key_builder: str = "by-arguments",
+        on_failure: OnFailure = "bypass",
+        hooks: Iterable[Hook] = (),
+        connection: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Set up a layer.
+
+        Args:
+            url: where Redis is: ``memory://[name]``, ``redis://``, ``rediss://``, ``unix://``,
+                ``redis+sentinel://h1:p,h2:p/service/db`` or ``redis+cluster://h1:p,h2:p``.
+            namespace: what the keys of this program begin with.
+            serializer: ``"json"``, ``"msgpack"``, ``"pickle"`` (needs `secret`), ``"raw"``, or one of your own.
+            compression: None, ``"zlib"``, ``"zstd"`` or ``"lz4"``, for values of a kilobyte and more.
+            secret: signs the entries: text or bytes of at least 16 bytes, or several, newest first.
+            key_builder: names the entries of functions that give no `key`.
+            on_failure: while Redis cannot be used, call functions without it (``"bypass"``) or raise (``"raise"``).
+            hooks: functions that receive each event.
+            connection: more keyword arguments for redis-py's connection classes, such as ``credential_provider``.
+
+        Raises:
+            ConfigurationError: an option cannot work; the message names it.
+        """
+        # For the modules of holdfast only; it changes without notice.
+        self.engine = Engine(
+            url,
+            namespace=namespace,
+            serializer=serializer,
+            compression=compression,
+            secret=secret,
+            key_builder=key_builder,
+            on_failure=on_failure,
+            hooks=tuple(hooks),
+            connection=connection or {},
+        )
+        self.cache = Cache(self.engine)
+
+    @classmethod
+    def from_env(cls, **options: Unpack[LayerOptions]) -> Self:
+        """Return a layer for ``HOLDFAST_URL`` (default ``memory://``) and ``HOLDFAST_NAMESPACE`` (default none)."""
+        options.setdefault("namespace", os.environ.get("HOLDFAST_NAMESPACE", ""))
+        return cls(os.environ.get("HOLDFAST_URL", "memory://"), **options)
+
+    @property
+    def serializers(self) -> Serializers:
+        """The serializers that this layer knows by name; register your own here."""
+        return self.engine.serializers
+
+    @property
+    def key_builders(self) -> KeyBuilders:
+        """The key builders that this layer knows by name; register your own here."""
+        return self.engine.key_builders
+
+    def cached(self, ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
+        """Keep the results of a function in this layer; `holdfast.cached` explains the options."""
+        return decorate(lambda: self.engine, ttl, **options)
+
+    def disabled(self) -> AbstractContextManager[None]:
+        """Let calls go straight to their functions while a ``with`` block runs, in this thread or task."""
+        return self.engine.disabled()
+
+    def add_hook(self, hook: Hook) -> None:
+        """Send every further event to `hook`. It must be quick and must not block; what it raises is logged."""
+        self.engine.recorder.add(hook)
+
+    def stats(self) -> Stats:
+        """Return how many hits, misses, fills, coalesced calls and errors there were, in all and by key pattern."""
+        return self.engine.recorder.stats()
+
+    def close(self) -> None:
+        """Close every connection. Calls after that run as if Redis were away."""
+        self.engine.backend.close()
+
+    async def aclose(self) -> None:
+        """Close every connection, and wait until those of the running loop are gone."""
+        await self.engine.backend.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<Layer {self.engine.backend.topology}, namespace {self.engine.namespace!r}>"
+
+
+_default: Layer | None = None
+_default_lock = threading.Lock()
+
+
+def configure(url: str = "memory://", **options: Unpack[LayerOptions]) -> Layer:
+    """Make a layer and let it be the default one, which decorators without `layer=` find at each call.
+
+    A default layer that was there before goes out of use, but is not closed: somebody may still hold it.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+    """
+    global _default  # noqa: PLW0603 - there is one default layer
+    layer = Layer(url, **options)
+    with _default_lock:
+        _default = layer
+    return layer
+
+
+def default_layer() -> Layer:
+    """Return the layer of `configure`; without one, that of the environment, ``memory://`` at last."""
+    global _default  # noqa: PLW0603 - there is one default layer
+    if _default is None:
+        with _default_lock:
+            if _default is None:
+                _default = Layer.from_env()
+    return _default
+
+
+def decorate(find_engine: Callable[[], Engine], ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
+    """Return the decorator that keeps a function's results in the engine found at each call."""
+    checked = Options.of(ttl, **options)
+
+    def wrap(function: F) -> F:
+        recipe = Recipe(function, checked, find_engine)
+        wrapper: Any = CachedFunction(function, recipe)
+        return wrapper  # type: ignore[no-any-return]  # to a type checker the function is what it was
+
+    return wrap
+
+
+def engine_of(layer: Layer | None) -> Callable[[], Engine]:
+    """Return what finds the engine of a layer, or of the default layer of the moment."""
+    if layer is None:
+        return lambda: default_layer().engine
+    return lambda: layer.engine
