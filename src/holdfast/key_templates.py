@@ -1,0 +1,120 @@
+"""Key templates: ``"product:{product_id}"``, ``"user:{user.id}"``.
+
+A field is a parameter of the function, or an attribute of one. Templates are checked when decorating and compiled into
+one generated function, for they are the hot path: 0.4 µs a key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import Signature
+from keyword import iskeyword
+from string import Formatter
+from typing import Any, NamedTuple
+
+from holdfast.errors import ConfigurationError
+from holdfast.key_binding import define, describe, free_prefix, instance_name
+from holdfast.policy.key_text import ALWAYS_SHORT, protect, shorten
+from holdfast.policy.key_values import field_text
+
+
+class _Piece(NamedTuple):
+    """A literal and the field that follows it; the last one may have no field."""
+
+    literal: str
+    field: str
+
+
+def compile_template(
+    function: Callable[..., Any],
+    signature: Signature,
+    template: str,
+    *,
+    option: str = "key",
+    suffix: str = "",
+    constant: bool = False,
+) -> Callable[..., str]:
+    """Return the function that makes a name of one call, from the arguments as `function` takes them.
+
+    Args:
+        function: the function that is decorated.
+        signature: its signature.
+        template: the text with fields in braces; ``{{`` and ``}}`` are braces.
+        option: the option that holds the template, for messages.
+        suffix: a version, marked and escaped.
+        constant: whether a template without fields is meant: a tag may be the same for all calls, a key of a function
+            with parameters may not.
+
+    Raises:
+        ConfigurationError: the template does not fit the signature.
+    """
+    where = f"{option}={template!r} of {describe(function)}"
+    pieces = _parse(template, where)
+    for piece in pieces:
+        _check_field(piece.field, signature, where)
+    takes_more = len(signature.parameters) > (instance_name(signature) is not None)
+    if takes_more and not constant and not any(piece.field for piece in pieces):
+        msg = f"{where} is the same for all arguments: name {_names(signature)} in it, or give a callable"
+        raise ConfigurationError(msg)
+    return _generate(function, signature, pieces, suffix)
+
+
+def _parse(template: str, where: str) -> list[_Piece]:
+    if not template:
+        msg = f"{where} is empty: give a name, or leave it out"
+        raise ConfigurationError(msg)
+    try:
+        parsed = list(Formatter().parse(template))
+    except ValueError as error:
+        msg = f"{where} cannot be read: {error}. Write {{{{ or }}}} for a brace that opens or closes no field"
+        raise ConfigurationError(msg) from None
+    pieces: list[_Piece] = []
+    for literal, field, form, conversion in parsed:
+        if form or conversion:
+            msg = f"{where}: the field {field!r} has a format or conversion, which keys do without: keep the name only"
+            raise ConfigurationError(msg)
+        if field == "":
+            msg = f"{where} has a field without a name: name a parameter"
+            raise ConfigurationError(msg)
+        pieces.append(_Piece(literal, field or ""))
+    return pieces
+
+
+def _check_field(field: str, signature: Signature, where: str) -> None:
+    if not field:
+        return
+    parameter, *attributes = field.split(".")
+    if parameter not in signature.parameters:
+        msg = f"{where}: there is no parameter {parameter!r}; a field can be {_names(signature)}"
+        raise ConfigurationError(msg)
+    if not all(name.isidentifier() and not iskeyword(name) for name in attributes):
+        msg = f"{where}: the field {field!r} must be a parameter or an attribute of one, as in {{{parameter}.id}}"
+        raise ConfigurationError(msg)
+
+
+def _names(signature: Signature) -> str:
+    return ", ".join(map(repr, signature.parameters)) or "nothing, for the function has no parameters"
+
+
+def _generate(
+    function: Callable[..., Any], signature: Signature, pieces: list[_Piece], suffix: str
+) -> Callable[..., str]:
+    free = free_prefix(signature)
+    text = "".join(_quotable(protect(piece.literal)) + _expression(piece.field, free) for piece in pieces)
+    text += _quotable(suffix)
+    # An exact int, the commonest value, needs no look: its text is safe. Nor does a short name.
+    body = (
+        f'{free}n = f"{text}"; return {free}n if 0 < {free}len({free}n) <= {ALWAYS_SHORT} else {free}shorten({free}n)'
+    )
+    values = {"type": type, "int": int, "len": len, "field": field_text, "shorten": shorten}
+    return define(function, signature, body, {free + name: value for name, value in values.items()})
+
+
+def _quotable(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _expression(field: str, free: str) -> str:
+    if not field:
+        return ""
+    return f"{{{free}v if {free}type({free}v := {field}) is {free}int else {free}field({free}v, '{field}')}}"

@@ -1,0 +1,52 @@
+"""The text of one field of a template: what an f-string shows, so that a name written by hand meets the same entry.
+
+It tells texts apart, not types: 1 and ``"1"`` read the same. `key_canonical` tells types apart as well.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from typing import Final
+from uuid import UUID
+
+from holdfast.policy.key_canonical import CONTAINERS, TELLS_ALL, canonical
+from holdfast.policy.key_stable import own_text, record_fields
+from holdfast.policy.key_text import escape
+
+_PLAIN: Final = frozenset({str, int, bool, float, type(None), Decimal, UUID, date, datetime, time, timedelta})
+
+
+def field_text(value: object, source: str) -> str:
+    """Return the escaped text of one field of a template. This runs at every call: the commonest case comes first."""
+    if type(value) is str and value.isalnum():
+        return value
+    return escape(text_of(value, source))
+
+
+def text_of(value: object, source: str = "value") -> str:
+    """Return a value's text as an f-string shows it, not escaped.
+
+    Args:
+        value: scalars, dates, identifiers, members of an Enum, paths, network addresses, and objects whose class
+            defines `__str__` or `__repr__`. Containers, classes, and records without a `__str__` of their own, have
+            their canonical text.
+        source: where the value comes from, for the error message.
+
+    Raises:
+        ConfigurationError: the value has no text that another process would give it too.
+
+    Example:
+        >>> text_of(7), text_of("a:b"), text_of([1, "1"])
+        ('7', 'a:b', "[1,'1']")
+    """
+    kind = type(value)
+    if kind in _PLAIN or isinstance(value, (str, Enum, *TELLS_ALL)):
+        return str(value)
+    if isinstance(value, bytes | bytearray):
+        return repr(value)  # the same as str(), which `python -bb` forbids
+    has_text = kind.__str__ is not object.__str__ and not hasattr(kind, "__iter__")
+    if isinstance(value, (type, *CONTAINERS)) or (not has_text and record_fields(value) is not None):
+        return canonical(value, source)
+    return own_text(value, source, "str")
