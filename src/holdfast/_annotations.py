@@ -6,7 +6,7 @@ import inspect
 import typing
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast._calls import is_async
 
@@ -38,11 +38,11 @@ def return_kind(function: Callable[..., Any]) -> Any:
 
 def _underlying(function: Any) -> Any:
     """Return the function behind a partial, a method, a descriptor, or an object that can be called."""
-    kind: type[Any] = type(function)
-    inner: Any = getattr(function, "func" if issubclass(kind, partial) else "__func__", None)
+    inner = function.func if issubclass(type(function), partial) else getattr(function, "__func__", None)
     if inner is not None:
         return _underlying(inner)
-    return function if inspect.isroutine(function) or issubclass(kind, type) else kind.__call__
+    plain = bool(inspect.isroutine(function)) or isinstance(function, type)
+    return function if plain else cast("Any", type(function)).__call__
 
 
 def _resolve(function: Any) -> Any:

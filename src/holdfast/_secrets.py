@@ -27,7 +27,7 @@ def parse_secrets(secret: str | bytes | Sequence[str | bytes] | None) -> tuple[b
     if parsed and all(len(one) >= _SHORTEST for one in parsed):
         return parsed
     msg = (
-        f"secret= must be text or bytes of at least {_SHORTEST} bytes, or a list of these, the newest first; to make one: "
+        f"secret= must be text or bytes of at least {_SHORTEST} bytes, or a list of these, newest first; to make one: "
         'python -c "import secrets; print(secrets.token_urlsafe(32))"'
     )
     raise ConfigurationError(msg)

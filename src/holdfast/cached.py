@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 import wrapt
 
-from holdfast._calls import Load, as_coroutine, drive, is_async
+from holdfast._calls import Load, as_coroutine, is_async
 from holdfast.core.caching import Caching
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine, Options
@@ -61,7 +61,6 @@ class Recipe:
         self.is_async = is_async(function)
         self.find_engine = find_engine
         self._options = options
-        self._kind = return_kind(self.function)
         self._compiled = self._compile_now()
         self._binding: Binding | None = None
 
@@ -86,7 +85,8 @@ class Recipe:
         if compiled is None:
             builder = engine.key_builders.get(self._options.key_builder or engine.key_builder)
             compiled = compile_key(self.function, builder=builder, version=self._options.version)
-        plan = engine.plan(self._options, compiled.pattern, self._kind)
+        # Not when decorating: the annotation may name a class that is defined further down.
+        plan = engine.plan(self._options, compiled.pattern, return_kind(self.function))
         return Binding(engine, engine.caching, plan, compiled.name_of, engine.prefix, compiled.takes_instance)
 
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -95,10 +95,9 @@ class Recipe:
         engine = binding.engine
         if engine.off.get():
             return wrapped(*args, **kwargs)
-        fetch = binding.caching.fetch(
-            engine.blocking, binding.plan, binding.key(instance, args, kwargs), plain_load(wrapped, args, kwargs)
-        )
-        return drive(fetch)[0]
+        key = binding.key(instance, args, kwargs)
+        load = plain_load(wrapped, args, kwargs)
+        return binding.caching.fetch_now(engine.blocking, binding.plan, key, load)[0]
 
     async def acall(
         self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -149,5 +148,16 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
     __bound_function_wrapper__ = BoundCachedFunction
 
     def __init__(self, function: Any, recipe: Recipe) -> None:
-        super().__init__(function, recipe.acall if recipe.is_async else recipe.call)
+        answer = recipe.acall if recipe.is_async else recipe.call
+        super().__init__(function, answer)
         self._self_recipe = recipe
+        self._self_answer = answer
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Answer a call that came through no instance.
+
+        wrapt's own would first look whether the function is bound, by an attribute that a plain function lacks; that
+        takes longer than building the key. A function that is bound already has no `self` in its signature, so nobody
+        misses the instance.
+        """
+        return self._self_answer(self.__wrapped__, None, args, kwargs)

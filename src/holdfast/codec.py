@@ -18,15 +18,18 @@ from holdfast._formats import describe
 from holdfast._secrets import parse_secrets
 from holdfast.compression import compressor, expand, shrink
 from holdfast.errors import ConfigurationError, SerializationError
-from holdfast.policy.frame import Frame, Unreadable, pack, unpack
+from holdfast.policy.frame import Frame, Unreadable, pack, plain_names, plain_payload, unpack
 from holdfast.policy.roundtrip import difference
 from holdfast.policy.stamps import Stamp
 from holdfast.serializers import Serializers, compile_for, needs_signature
 
-__all__ = ["Codec", "Facts", "parse_secrets"]
+__all__ = ["NOT_PLAIN", "Codec", "Facts", "parse_secrets"]
 
 _MISFIT: Final = re.compile(r"(Expected `[^`]*`, got `[^`]*`)?.*?(?: - at `([^`]*)`)?", re.DOTALL)
 """What msgspec says about a value of the wrong type. Only these two parts are free of values."""
+
+NOT_PLAIN: Final = object()
+"""What `Codec.quick` gives for an entry that it leaves to `Codec.open`."""
 
 
 class Facts(TypedDict):
@@ -69,6 +72,7 @@ class Codec:
         "_loads",
         "_name",
         "_plain",
+        "_plain_names",
         "_readers",
         "_secrets",
         "_serializers",
@@ -93,6 +97,7 @@ class Codec:
         self._compression = compression or ""
         self._name = name
         self._plain = None if guarded else name  # whose uncompressed payloads may be decoded without more questions
+        self._plain_names = b"" if guarded or secrets else plain_names(name)
         self._kind = kind
         self._secrets = secrets
         self._serializers = serializers
@@ -141,6 +146,22 @@ class Codec:
             Unreadable: it is none of ours, damaged, or not signed with one of the secrets.
         """
         return unpack(raw, key, self._secrets)
+
+    def quick(self, raw: bytes) -> Any:
+        """Return the value in an entry of the commonest shape, or `NOT_PLAIN`: then `open` it.
+
+        Raises:
+            Unreadable: it cannot be decoded.
+        """
+        if not self._plain_names:
+            return NOT_PLAIN
+        payload = plain_payload(raw, self._plain_names)
+        if payload is None:
+            return NOT_PLAIN
+        try:
+            return self._loads(payload)
+        except Exception:
+            raise Unreadable("payload") from None
 
     def value(self, frame: Frame) -> Any:
         """Return the value in a frame.

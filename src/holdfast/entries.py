@@ -141,7 +141,7 @@ class Entries(Generic[P, R]):
         if binding.engine.off.get():
             return await load(), CallInfo("bypassed", 0.0, 0.0)
         outcome = await binding.caching.fetch(port, binding.plan, key, load)
-        return outcome[0], single.describe(port, outcome)
+        return outcome[0], single.describe(port, binding.plan, key, outcome)
 
 
 @overload

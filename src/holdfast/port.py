@@ -94,3 +94,11 @@ class Port(Protocol):
             WaitOver: the result did not come within `patience` seconds.
         """
         ...
+
+
+class BlockingPort(Port, Protocol):
+    """The port of blocking code, whose coroutines never suspend."""
+
+    def call_now(self, command: Command) -> Reply:
+        """Do what `call` does, without a coroutine."""
+        ...

@@ -28,6 +28,10 @@ class BlockingLink:
 
     async def ask(self, command: Command) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
+        return self.ask_now(command)
+
+    def ask_now(self, command: Command) -> Reply:
+        """Do what `ask` does, without a coroutine."""
         if command.blocks is not None:
             return self._ask_apart(command)
         return self._pool.ask(command)

@@ -63,6 +63,12 @@ class EmbeddedLink:
             return await asyncio.to_thread(self._execute, command)
         return self._execute(command)
 
+    def ask_now(self, command: Command) -> Reply:
+        """Execute one command in the caller's thread."""
+        if self._closed:
+            raise WireBroken("closed", sent=False)
+        return self._execute(command)
+
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Execute commands one after the other."""
         if self._closed:

@@ -49,6 +49,14 @@ class Link(Protocol):
         ...
 
 
+class BlockingLink(Link, Protocol):
+    """The way to one server for threads."""
+
+    def ask_now(self, command: Command) -> Reply:
+        """Do what `ask` does, without a coroutine."""
+        ...
+
+
 class Colour(Protocol):
     """How blocking or asyncio code does I/O."""
 

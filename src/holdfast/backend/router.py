@@ -46,6 +46,16 @@ class Direct:
             raise refusal(reply, self._server.name, command)
         return reply
 
+    def call_now(self, command: Command) -> Reply:
+        """Do what `call` does over a blocking link, without a coroutine where nothing is amiss."""
+        try:
+            reply = self._server.ask_now(command)
+        except WireBroken as broken:
+            raise as_error(broken, self._server.name, command) from broken
+        if type(reply) is ReplyError:
+            raise refusal(reply, self._server.name, command)
+        return reply
+
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies in order."""
         if not commands:

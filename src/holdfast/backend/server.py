@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from hiredis import ReplyError
 
+from holdfast._calls import drive
 from holdfast.backend.breaker import Breaker
 from holdfast.backend.failures import WireBroken, code_of
-from holdfast.backend.link import Link
+from holdfast.backend.link import BlockingLink, Link
 from holdfast.commands import Command, Reply
 from holdfast.events import BreakerClosed, BreakerOpened, Event
 
@@ -50,6 +51,16 @@ class Server:
         if self._breaker.failures:
             self._succeeded()
         return await self._mend(reply, command) if type(reply) is ReplyError else reply
+
+    def ask_now(self, command: Command) -> Reply:
+        """Do what `ask` does over a blocking link, without a coroutine where nothing is amiss."""
+        if self._breaker.tripped or self._breaker.failures:
+            return drive(self.ask(command))
+        try:
+            reply = cast("BlockingLink", self.link).ask_now(command)
+        except WireBroken as broken:
+            reply = drive(self._once_more(broken, command))
+        return drive(self._mend(reply, command)) if type(reply) is ReplyError else reply
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""

@@ -8,7 +8,6 @@ from typing import Any, Literal, TypeAlias
 
 from holdfast.codec import Codec
 from holdfast.core.records import Tally
-from holdfast.policy.frame import Frame
 from holdfast.policy.lifetime import Lifetime
 
 Status: TypeAlias = Literal["hit", "miss", "coalesced", "refreshed", "bypassed"]
@@ -35,8 +34,8 @@ class Plan:
         return self.lifetime.seconds_for(result, chance)
 
 
-Outcome: TypeAlias = "tuple[Any, Status, Frame | None]"
-"""A value, where it came from, and the frame that it was read from. A plain tuple: one is made in every call."""
+Outcome: TypeAlias = tuple[Any, Status, bytes | None]
+"""A value, where it came from, and the entry that it was read from. A plain tuple: one is made in every call."""
 
 
 @dataclass(frozen=True, slots=True)

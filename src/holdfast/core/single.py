@@ -100,10 +100,11 @@ async def info(port: Port, plan: Plan, key: str) -> EntryInfo | None:
     return EntryInfo(frame.created, age, remaining, remaining > 0, tags, frame.serializer, len(raw))
 
 
-def describe(port: Port, outcome: Outcome) -> CallInfo:
+def describe(port: Port, plan: Plan, key: str, outcome: Outcome) -> CallInfo:
     """Say where the value of a call came from."""
-    _, status, frame = outcome
-    if frame is None:
+    _, status, raw = outcome
+    if raw is None:
         return CallInfo(status, 0.0, 0.0)
+    frame = plan.codec.open(key, raw)
     now = port.now()
     return CallInfo(status, age_of(frame, now), max(0.0, frame.fresh_until - now))

@@ -57,6 +57,9 @@ _SIGNED: Final = 1
 _ERROR: Final = 2
 _PLAIN: Final = VERSION << 8
 """Version and flags of a frame that is neither signed nor an error, read as one number."""
+_PLAIN_MARK: Final = _PLAIN.to_bytes(2, "big")
+_SIZE_OFFSET: Final = 66
+_STAMPED_OFFSET: Final = 70
 _HEAD: Final = struct.Struct(">H32sdddfIIHBB")
 _read_head = _HEAD.unpack_from
 _HEAD_SIZE: Final = _HEAD.size
@@ -91,7 +94,7 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """
 
     id: str
-    """The token of the fill that stored it: 32 ASCII characters."""
+    """The token of the fill that stored it: 32 ASCII characters; NULs if it was packed with an empty one."""
     fresh_until: float
     """Unix seconds; from then on the value is stale."""
     retry_at: float
@@ -121,14 +124,14 @@ def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
 
     Raises:
         SerializationError: the payload is longer than Redis accepts, or the tags do not fit.
-        ValueError: the id is not 32 ASCII characters, a name is too long or not ASCII, or an instant is not finite.
+        ValueError: the id is neither empty nor 32 ASCII characters, a name is too long or not ASCII, or an instant is not finite.
     """
     stamps = pack_stamps(frame.stamps)
     serializer, compression = frame.serializer.encode("ascii"), frame.compression.encode("ascii")
     if not 0 < len(serializer) <= _NAME_LIMIT or len(compression) > _NAME_LIMIT:
         msg = f"the name of a serializer or compression has 1 to {_NAME_LIMIT} characters"
         raise ValueError(msg)
-    if len(frame.id) != ID_SIZE:
+    if len(frame.id) not in {0, ID_SIZE}:
         msg = f"the id of a frame has {ID_SIZE} characters, not {len(frame.id)}"
         raise ValueError(msg)
     if _not_finite(frame.fresh_until, frame.retry_at, frame.created, frame.load_time):
@@ -213,6 +216,27 @@ def unpack(raw: bytes, key: str, secrets: Sequence[bytes] = ()) -> Frame:
         raise Unreadable("malformed") from None
 
 
+def plain_names(serializer: str) -> bytes:
+    """Return what stands at the names of a frame without stamps and compression, for `plain_payload`."""
+    name = serializer.encode("ascii")
+    return bytes((0, 0, len(name), 0)) + name
+
+
+def plain_payload(raw: bytes, names: bytes) -> bytes | None:
+    """Return the payload of a frame that is neither signed, tagged, compressed nor an error, or None for any other.
+
+    Nearly every hit is one of these. Three comparisons and a slice say so, where `unpack` takes the whole head apart.
+    """
+    start = _STAMPED_OFFSET + len(names)
+    if (
+        raw[:2] == _PLAIN_MARK
+        and raw[_STAMPED_OFFSET:start] == names
+        and raw[_SIZE_OFFSET:_STAMPED_OFFSET] == (len(raw) - start).to_bytes(4, "big")
+    ):
+        return raw[start:]
+    return None
+
+
 def _unpack_rest(
     raw: bytes, key: str, secrets: Sequence[bytes], mark: int, described: int, stamped: int, size: int
 ) -> tuple[int, tuple[Stamp, ...], bool, bool]:
@@ -249,6 +273,8 @@ _NAMES_KEPT: Final = 64
 
 def _parse_names(field: bytes) -> tuple[str, str]:
     """Return the two names from their lengths and texts, and remember them."""
+    if len(field) < 2 + field[0] + field[1]:
+        raise Unreadable("truncated")
     if not field[0]:
         raise Unreadable("malformed")
     names = field[2 : 2 + field[0]].decode("ascii"), field[2 + field[0] :].decode("ascii")

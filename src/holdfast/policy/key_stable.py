@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
 from typing import Any, Final, Literal
 
 from holdfast.errors import ConfigurationError
@@ -21,18 +20,11 @@ def own_text(value: object, source: str, prefer: Literal["str", "repr"]) -> str:
     """Return the text that a value's class defines for it, the preferred of two if both will do.
 
     Raises:
-        ConfigurationError: it defines none, or one that shows an address; or it is an iterable.
+        ConfigurationError: its texts show an address, as that of `object` does; or it is an iterable.
     """
-    kind = type(value)
-    texts: list[tuple[Callable[[object], str], bool]] = [
-        (str, kind.__str__ is not object.__str__),
-        (repr, kind.__repr__ is not object.__repr__),
-    ]
-    if prefer == "repr":
-        texts.reverse()
-    if not hasattr(kind, "__iter__"):
-        for text, defined in texts:
-            if defined and not _shows_address(found := text(value), value):
+    if not hasattr(type(value), "__iter__"):
+        for text in (str, repr) if prefer == "str" else (repr, str):
+            if not _shows_address(found := text(value), value):
                 return found
     raise unstable(value, source)
 

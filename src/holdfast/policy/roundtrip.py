@@ -18,6 +18,7 @@ from dataclasses import fields as dataclass_fields
 from dataclasses import is_dataclass
 from decimal import Decimal
 from itertools import islice
+from math import isnan
 from typing import Any, Final, TypeAlias, cast
 
 _BUDGET: Final = 10_000
@@ -183,8 +184,14 @@ def _equal(value: Any, copy: Any) -> bool:
         return True
 
 
-def _compare_numbers(value: Any, copy: Any) -> str | None:
-    return None if value == copy or (value != value and copy != copy) else "not equal"
+def _compare_floats(value: float, copy: float) -> str | None:
+    return None if value == copy or (isnan(value) and isnan(copy)) else "not equal"
+
+
+def _compare_decimals(value: Decimal, copy: Decimal) -> str | None:
+    if value.is_nan() or copy.is_nan():  # a signalling NaN raises when it is compared
+        return None if value.is_nan() and copy.is_nan() else "not equal"
+    return None if value == copy else "not equal"
 
 
 def _compare_datetimes(value: datetime.datetime, copy: datetime.datetime) -> str | None:
@@ -202,8 +209,8 @@ def _compare_times(value: datetime.time, copy: datetime.time) -> str | None:
 
 
 _LEAVES: Final[dict[type[Any], Callable[[Any, Any], str | None]]] = {
-    float: _compare_numbers,
-    Decimal: _compare_numbers,
+    float: _compare_floats,
+    Decimal: _compare_decimals,
     datetime.datetime: _compare_datetimes,
     datetime.time: _compare_times,
 }
