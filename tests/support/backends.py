@@ -1,0 +1,48 @@
+"""A backend in one colour, for tests below the layer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from holdfast.backend.backend import Backend
+from holdfast.commands import Command, Reply
+from holdfast.events import Event
+from support.colours import Colour
+
+
+@dataclass(slots=True)
+class Opened:
+    """A backend and its port of one colour."""
+
+    backend: Backend
+    port: Any
+    events: list[Event] = field(default_factory=list)
+
+    async def call(self, *words: str | bytes | int, repeatable: bool = False, blocks: float | None = None) -> Reply:
+        """Send a command whose second word is its key."""
+        keys = (str(words[1]),) if len(words) > 1 else ()
+        return await self.port.call(Command(words, keys, repeatable, blocks=blocks))
+
+    async def outcome(self, *words: str | bytes | int, repeatable: bool = False, blocks: float | None = None) -> Reply:
+        """Do what `call` does, but return what it raises."""
+        try:
+            return await self.call(*words, repeatable=repeatable, blocks=blocks)
+        except Exception as error:
+            return error
+
+
+@asynccontextmanager
+async def opened(colour: Colour, url: str, **connection: Any) -> AsyncIterator[Opened]:
+    """Make a backend for a block, and close it in its colour afterwards."""
+    events: list[Event] = []
+    backend = Backend(url, events.append, **connection)
+    try:
+        yield Opened(backend, backend.asyncio if colour.is_async else backend.blocking, events)
+    finally:
+        if colour.is_async:
+            await backend.aclose()
+        else:
+            backend.close()

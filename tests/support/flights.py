@@ -1,0 +1,23 @@
+"""What runs inside the cache of a layer, for tests that force an order of events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from holdfast import Layer
+from support.colours import Colour
+
+
+def joined(layer: Layer) -> int:
+    """Return how many callers are members of loads that can still be joined."""
+    return sum(flight.members for flight in tuple(layer.engine.caching.flights._open.values()))
+
+
+def filling(layer: Layer) -> int:
+    """Return how many loaded values are on their way to Redis."""
+    return sum(len(fills) for fills in tuple(layer.engine.caching.flights._filling.values()))
+
+
+async def reached(check: Callable[[], object]) -> None:
+    """Let the running loop go on until `check` is truthy."""
+    await Colour("async").until(check, "what the test waits for has come")
