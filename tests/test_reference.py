@@ -1,0 +1,102 @@
+"""The reference is in step with the code: every public name, option, default, method, event and counter is in it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import pytest
+
+import holdfast
+from holdfast import CallInfo, Counts, Entries, EntryInfo, Layer, Stats, cached, events
+from holdfast.backend.url_options import _OPTIONS
+from holdfast.cache import Cache, CacheOptions
+from holdfast.layer import CachedOptions, LayerOptions
+from support.pages import rows_of
+
+REFERENCE: Final = Path(__file__).parent.parent / "docs" / "reference"
+
+
+def _reference(page: str) -> str:
+    return (REFERENCE / page).read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name() -> None:
+    """What can be imported from the package is described."""
+    text = "".join(page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md"))
+    missing = [name for name in holdfast.__all__ if f"`{name}`" not in text and f"# {name}\n" not in text]
+    assert [name for name in missing if f"`holdfast.{name}`" not in text] == []
+
+
+def _defaults(function: Callable[..., Any]) -> dict[str, str]:
+    parameters = [each for each in inspect.signature(function).parameters.values() if each.name != "self"]
+    return {each.name: "" if each.default is each.empty else repr(each.default) for each in parameters}
+
+
+@pytest.mark.parametrize(("page", "function"), [("cached.md", cached), ("layer.md", Layer)])
+def test_the_reference_has_every_option_with_its_default(page: str, function: Callable[..., Any]) -> None:
+    """Options and defaults in the tables are those of the code."""
+    rows = rows_of(_reference(page))
+    defaults = _defaults(function)
+    assert {name: rows.get(name) for name in defaults} == defaults
+
+
+def test_the_options_that_type_checkers_know_are_those_that_there_are() -> None:
+    """`Layer.from_env`, `configure`, `layer.cached` and `get_or_load` take what their models take."""
+    assert {"url", *LayerOptions.__optional_keys__} == set(_defaults(Layer))
+    assert {"ttl", "layer", *CachedOptions.__optional_keys__} == set(_defaults(cached))
+    assert {"key", "key_builder", "version", *CacheOptions.__optional_keys__} == {*CachedOptions.__optional_keys__}
+
+
+def test_the_reference_has_every_option_of_a_url() -> None:
+    """Options and forms in the table are those that are understood."""
+    rows = set(rows_of(_reference("urls.md")))
+    options = {row for row in rows if "://" not in row}
+    assert options == set(_OPTIONS)
+
+
+@pytest.mark.parametrize(("page", "kind"), [("entries.md", Entries), ("cache.md", Cache), ("layer.md", Layer)], ids=str)
+def test_the_reference_has_every_method(page: str, kind: type) -> None:
+    """Every public method and attribute is there, and no method that does not exist."""
+    text = _reference(page)
+    for name in vars(kind):
+        if not name.startswith("_"):
+            assert f"`{name}`" in text or f"`{name}(" in text or f"`{kind.__name__}.{name}(" in text, name
+    for row in rows_of(text):
+        name, opened, _ = row.partition("(")
+        assert not opened or hasattr(kind, name), row
+
+
+@pytest.mark.parametrize("kind", [EntryInfo, CallInfo])
+def test_the_reference_has_every_attribute_of_a_value(kind: Any) -> None:
+    """The tables of attributes have all of them."""
+    rows = rows_of(_reference("entries.md").split(f"## {kind.__name__}")[1].split("\n## ")[0])
+    assert list(rows) == [field.name for field in fields(kind)]
+
+
+def test_the_reference_has_every_event_and_its_attributes() -> None:
+    """Every event has its section, which names what it has beyond the attributes of all events."""
+    text = _reference("events.md")
+    shared = {field.name for field in fields(events.CacheEvent)}
+    for name, kind in vars(events).items():
+        if isinstance(kind, type) and issubclass(kind, events.Event) and kind not in {events.Event, events.CacheEvent}:
+            section = text.split(f"### {name}\n")[1].split("\n##")[0]
+            for attribute in {field.name for field in fields(kind)} - shared:
+                assert f"`{attribute}`" in section, f"{name}.{attribute}"
+
+
+def test_the_reference_has_every_counter() -> None:
+    """The table of counters has all of them."""
+    rows = rows_of(_reference("events.md").split("## Counts\n")[1])
+    assert set(rows) == {*(field.name for field in fields(Stats)), "hit_ratio"}
+    assert {field.name for field in fields(Counts)} < set(rows)
+
+
+def test_the_reference_has_every_status_of_a_call() -> None:
+    """`CallInfo.status` is one of those that are described; `refreshed` is what a refresh has inside."""
+    hints = inspect.get_annotations(CallInfo, eval_str=True)
+    section = _reference("entries.md").split("## CallInfo")[1]
+    assert {status for status in get_args(hints["status"]) if f'"{status}"' not in section} <= {"refreshed"}
