@@ -26,7 +26,7 @@ from holdfast.errors import (
     SessionError,
     StreamError,
 )
-from holdfast.layer import Layer, configure
+from holdfast.layer import Layer, configure, default_layer
 
 __all__ = [
     "MISSING",
@@ -51,5 +51,6 @@ __all__ = [
     "__version__",
     "cached",
     "configure",
+    "default_layer",
     "entries",
 ]

@@ -1,7 +1,7 @@
 """``layer.cache``: entries by name, for code that has no function to decorate.
 
 A name is the text between the braces of the key. ``"product:7"`` is the entry of a function with
-``key="product:{product_id}"`` and the argument 7, so that both reach the same value.
+``key="product:{product_id}"`` and the argument 7, so that both reach the same value; say its return type as ``kind=``.
 """
 
 from __future__ import annotations
@@ -55,48 +55,65 @@ class Cache:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        # The lifetime is never used: each method that stores is told one.
-        self._plan = engine.plan(Options.of(1), PATTERN, Any)
+        self._plans: dict[Any, Plan] = {}
+
+    def _plan(self, kind: Any) -> Plan:
+        """Return how values of a kind are written and read."""
+        plan = self._plans.get(kind)
+        if plan is None:
+            # The lifetime is never used: each method that stores is told one.
+            plan = self._plans[kind] = self._engine.plan(Options.of(1), PATTERN, kind)
+        return plan
 
     def _key(self, name: str) -> str:
         return f"{self._engine.prefix}{guard(name)}}}"
 
-    def get(self, key: str, default: Any = None) -> Any:
+    def get(self, key: str, default: Any = None, *, kind: Any = Any) -> Any:
         """Return the value stored under `key`, or `default`.
+
+        Args:
+            key: the entry's name.
+            default: what to return where there is no usable entry.
+            kind: the type to decode to, as a function's return annotation would say it; it must be the one that the
+                value was stored with. Without it, only what JSON itself knows comes back as it was.
 
         Raises:
             BackendError: Redis could not be used, and the layer does not bypass it.
+            ConfigurationError: the serializer cannot decode to `kind`.
         """
-        return drive(self._get(self._engine.blocking, key, default))
+        return drive(self._get(self._engine.blocking, key, default, kind))
 
-    async def aget(self, key: str, default: Any = None) -> Any:
+    async def aget(self, key: str, default: Any = None, *, kind: Any = Any) -> Any:
         """Do what `get` does, for async callers."""
-        return await self._get(self._engine.asyncio, key, default)
+        return await self._get(self._engine.asyncio, key, default, kind)
 
-    async def _get(self, port: Port, key: str, default: Any) -> Any:
+    async def _get(self, port: Port, key: str, default: Any, kind: Any) -> Any:
+        plan = self._plan(kind)
         if self._engine.off.get():
             return default
-        value = await single.read(self._engine.caching, port, self._plan, self._key(key))
+        value = await single.read(self._engine.caching, port, plan, self._key(key))
         return default if value is MISSING else value
 
-    def set(self, key: str, value: object, ttl: Duration) -> None:
-        """Store a value for `ttl`.
+    def set(self, key: str, value: object, ttl: Duration, *, kind: Any = Any) -> None:
+        """Store a value for `ttl`; `kind` is the type to which it will be decoded.
 
         Raises:
             BackendError: Redis could not be used; what was stored before may still be there.
             SerializationError: the value cannot be stored, or would not come back as it is.
         """
-        drive(self._set(self._engine.blocking, key, value, ttl))
+        drive(self._set(self._engine.blocking, key, value, ttl, kind))
 
-    async def aset(self, key: str, value: object, ttl: Duration) -> None:
+    async def aset(self, key: str, value: object, ttl: Duration, *, kind: Any = Any) -> None:
         """Do what `set` does, for async callers."""
-        await self._set(self._engine.asyncio, key, value, ttl)
+        await self._set(self._engine.asyncio, key, value, ttl, kind)
 
-    async def _set(self, port: Port, key: str, value: object, ttl: Duration) -> None:
+    async def _set(self, port: Port, key: str, value: object, ttl: Duration, kind: Any) -> None:
         kept = seconds(ttl, "ttl")
-        await single.write(self._engine.caching, port, self._plan, self._key(key), value, kept)
+        await single.write(self._engine.caching, port, self._plan(kind), self._key(key), value, kept)
 
-    def get_or_load(self, key: str, load: Callable[[], T], ttl: TimeToLive, **options: Unpack[CacheOptions]) -> T:
+    def get_or_load(
+        self, key: str, load: Callable[[], T], ttl: TimeToLive, *, kind: Any = Any, **options: Unpack[CacheOptions]
+    ) -> T:
         """Return the value stored under `key`; where there is none, call `load` and store what it returns.
 
         Concurrent callers in this process share one load, sync and async ones together.
@@ -105,13 +122,20 @@ class Cache:
             key: the entry's name.
             load: a function without arguments.
             ttl: how long to keep the value: a duration, or a function of the value that gives one.
+            kind: the type of the value, as for `get`.
             options: as for `cached`.
         """
-        plan = self._plan_for(ttl, options)
+        plan = self._plan_for(ttl, kind, options)
         return cast("T", drive(self._fetch(self._engine.blocking, plan, key, lambda: as_coroutine(load))))
 
     async def aget_or_load(
-        self, key: str, load: Callable[[], Awaitable[T] | T], ttl: TimeToLive, **options: Unpack[CacheOptions]
+        self,
+        key: str,
+        load: Callable[[], Awaitable[T] | T],
+        ttl: TimeToLive,
+        *,
+        kind: Any = Any,
+        **options: Unpack[CacheOptions],
     ) -> T:
         """Do what `get_or_load` does, for async callers. `load` may be an async function or a plain one."""
 
@@ -119,47 +143,51 @@ class Cache:
             result = load()
             return await result if inspect.isawaitable(result) else result
 
-        return cast("T", await self._fetch(self._engine.asyncio, self._plan_for(ttl, options), key, run))
+        return cast("T", await self._fetch(self._engine.asyncio, self._plan_for(ttl, kind, options), key, run))
 
-    def _plan_for(self, ttl: TimeToLive, options: CacheOptions) -> Plan:
-        return self._engine.plan(Options.of(ttl, **options), PATTERN, Any)
+    def _plan_for(self, ttl: TimeToLive, kind: Any, options: CacheOptions) -> Plan:
+        return self._engine.plan(Options.of(ttl, **options), PATTERN, kind)
 
     async def _fetch(self, port: Port, plan: Plan, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
         if self._engine.off.get():
             return await load()
         return (await self._engine.caching.fetch(port, plan, self._key(key), load))[0]
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the values of those entries that exist, by the names given: one MGET for up to 500."""
-        return drive(self._get_many(self._engine.blocking, keys))
+    def get_many(self, keys: Iterable[str], *, kind: Any = Any) -> dict[str, Any]:
+        """Return the values of those entries that exist, by the names given: one MGET for up to 500.
 
-    async def aget_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        `kind` is the type of every value.
+        """
+        return drive(self._get_many(self._engine.blocking, keys, kind))
+
+    async def aget_many(self, keys: Iterable[str], *, kind: Any = Any) -> dict[str, Any]:
         """Do what `get_many` does, for async callers."""
-        return await self._get_many(self._engine.asyncio, keys)
+        return await self._get_many(self._engine.asyncio, keys, kind)
 
-    async def _get_many(self, port: Port, keys: Iterable[str]) -> dict[str, Any]:
+    async def _get_many(self, port: Port, keys: Iterable[str], kind: Any) -> dict[str, Any]:
+        plan = self._plan(kind)
         if self._engine.off.get():
             return {}
         full = {key: self._key(key) for key in keys}
-        found = await many.read_many(self._engine.caching, port, self._plan, list(dict.fromkeys(full.values())))
+        found = await many.read_many(self._engine.caching, port, plan, list(dict.fromkeys(full.values())))
         return {key: found[name] for key, name in full.items() if name in found}
 
-    def set_many(self, mapping: Mapping[str, object], ttl: Duration) -> None:
-        """Store values by name, in one pipeline for up to 500. Nothing is stored if one cannot be encoded.
+    def set_many(self, mapping: Mapping[str, object], ttl: Duration, *, kind: Any = Any) -> None:
+        """Store values of one kind by name, in one pipeline for up to 500; nothing if one cannot be encoded.
 
         Raises:
             BackendError: Redis could not be used; some of the values may have been stored.
             SerializationError: a value cannot be stored.
         """
-        drive(self._set_many(self._engine.blocking, mapping, ttl))
+        drive(self._set_many(self._engine.blocking, mapping, ttl, kind))
 
-    async def aset_many(self, mapping: Mapping[str, object], ttl: Duration) -> None:
+    async def aset_many(self, mapping: Mapping[str, object], ttl: Duration, *, kind: Any = Any) -> None:
         """Do what `set_many` does, for async callers."""
-        await self._set_many(self._engine.asyncio, mapping, ttl)
+        await self._set_many(self._engine.asyncio, mapping, ttl, kind)
 
-    async def _set_many(self, port: Port, mapping: Mapping[str, object], ttl: Duration) -> None:
+    async def _set_many(self, port: Port, mapping: Mapping[str, object], ttl: Duration, kind: Any) -> None:
         values = {self._key(key): value for key, value in mapping.items()}
-        await many.write_many(self._engine.caching, port, self._plan, values, seconds(ttl, "ttl"))
+        await many.write_many(self._engine.caching, port, self._plan(kind), values, seconds(ttl, "ttl"))
 
     def delete(self, *keys: str) -> int:
         """Remove entries; return how many there were.
@@ -176,7 +204,7 @@ class Cache:
     async def _delete(self, port: Port, keys: tuple[str, ...]) -> int:
         if not keys:
             return 0
-        return await single.remove(self._engine.caching, port, self._plan, [self._key(key) for key in keys])
+        return await single.remove(self._engine.caching, port, self._plan(Any), [self._key(key) for key in keys])
 
     def expire(self, key: str, ttl: Duration) -> bool:
         """Keep an entry for `ttl` from now; say whether there is one.
@@ -184,8 +212,12 @@ class Cache:
         Raises:
             BackendError: Redis could not be used.
         """
-        return drive(single.expire(self._engine.blocking, self._key(key), seconds(ttl, "ttl")))
+        return drive(self._expire(self._engine.blocking, key, ttl))
 
     async def aexpire(self, key: str, ttl: Duration) -> bool:
         """Do what `expire` does, for async callers."""
-        return await single.expire(self._engine.asyncio, self._key(key), seconds(ttl, "ttl"))
+        return await self._expire(self._engine.asyncio, key, ttl)
+
+    async def _expire(self, port: Port, key: str, ttl: Duration) -> bool:
+        kept = seconds(ttl, "ttl")
+        return await single.expire(self._engine.caching, port, self._plan(Any), self._key(key), kept)

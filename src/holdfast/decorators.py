@@ -53,6 +53,7 @@ def cached(
 
     Raises:
         ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
+            At the first call: the layer's serializer, or one that it lacks, cannot decode to the return type.
 
     Example:
         >>> from holdfast import Layer, cached

@@ -182,7 +182,10 @@ def configure(url: str = "memory://", **options: Unpack[LayerOptions]) -> Layer:
 
 
 def default_layer() -> Layer:
-    """Return the layer of `configure`; without one, that of the environment, ``memory://`` at last."""
+    """Return the layer that decorators without ``layer=`` use now.
+
+    It is that of `configure`; without one, that of the environment (`Layer.from_env`), made when first asked for.
+    """
     global _default  # noqa: PLW0603 - there is one default layer
     if _default is None:
         with _default_lock:
