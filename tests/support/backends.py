@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,3 +47,11 @@ async def opened(colour: Colour, url: str, **connection: Any) -> AsyncIterator[O
             await backend.aclose()
         else:
             backend.close()
+
+
+async def beside(colour: Colour, step: Callable[[], object]) -> None:
+    """Do something that takes time to a server, without holding up a loop."""
+    if colour.is_async:
+        await asyncio.to_thread(step)
+    else:
+        step()

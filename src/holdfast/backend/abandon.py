@@ -11,20 +11,21 @@ from typing import Any
 
 from holdfast.backend.multiplex import Multiplex
 
-_kept: list[Any] = []
+_kept: list[object] = []
 """Transports that could not be quieted; kept, so that their finalizers do not run."""
 
 
 def abandon(connection: Multiplex) -> None:
     """Close the connection's socket and nothing else. Callers that still wait in that loop will never be answered."""
-    transport: Any = connection.forsake()
+    forsaken: tuple[Any, object] = connection.forsake()
+    transport = forsaken[0]
     wrapper = transport.get_extra_info("socket")
     real = getattr(wrapper, "_sock", wrapper)
     if real is not None:
         with contextlib.suppress(OSError):
             real.close()
     if not _quiet(transport):
-        _kept.append(transport)
+        _kept.append(forsaken)
 
 
 def _quiet(transport: Any) -> bool:
@@ -37,4 +38,5 @@ def _quiet(transport: Any) -> bool:
     if not hasattr(transport, "_sock"):
         return False
     transport._sock = None  # noqa: SLF001 - read by its finalizer only
+    transport._closing = True  # noqa: SLF001 - read by the finalizer of the stream writer
     return True

@@ -1,24 +1,26 @@
 """The asyncio colour: one multiplexed connection to one server for each running loop.
 
-An asyncio connection belongs to the loop that opened it. A link therefore keeps one connection a loop, and remembers
-the last loop it saw, since most programs have one. Connections of loops that were closed without a word to us are let
-go when the next loop shows up, or when the link is closed.
+An asyncio connection belongs to the loop that opened it. A link therefore keeps a seat a loop, and remembers the last
+one it saw, since most programs have one. Connections of loops that were closed without a word to us are let go when
+the next loop shows up, or when the link is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from weakref import finalize
 
 from holdfast.backend.abandon import abandon
 from holdfast.backend.connections import open_asyncio
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import FindAddress, Verify
 from holdfast.backend.multiplex import Multiplex
-from holdfast.backend.url import Address, Topology
+from holdfast.backend.topology import Address, Topology
+from holdfast.backend.wire import DAY
 from holdfast.commands import Command, Reply
 
 T = TypeVar("T")
@@ -30,7 +32,15 @@ class _Seat:
 
     loop: asyncio.AbstractEventLoop
     connection: Multiplex | None = None
+    """The one that takes commands."""
     opening: asyncio.Task[Multiplex] | None = None
+    alive: set[Multiplex] = field(default_factory=set[Multiplex])
+    """All that are not closed yet: this one, those that finish their work, those that wait on purpose."""
+
+    def add(self, connection: Multiplex) -> Multiplex:
+        self.alive.add(connection)
+        connection.closed.add_done_callback(lambda _: self.alive.discard(connection))
+        return connection
 
 
 class AsyncioLink:
@@ -44,11 +54,12 @@ class AsyncioLink:
         self._seats: dict[asyncio.AbstractEventLoop, _Seat] = {}
         self._last: _Seat | None = None
         self._closed = False
+        finalize(self, _let_go, self._seats)  # when nobody uses it any more, or the interpreter exits
 
     async def ask(self, command: Command) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
         if command.blocks is not None:
-            return await self._ask_apart(command)
+            return await self._ask_apart(command, command.blocks or DAY)
         return await (self._current() or await self._connect()).ask(command)
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
@@ -65,110 +76,125 @@ class AsyncioLink:
 
     def _take_seat(self) -> _Seat:
         loop = asyncio.get_running_loop()
+        forsaken: list[_Seat] = []
         with self._lock:
+            if self._closed:
+                raise WireBroken("closed", sent=False)
             seat = self._seats.get(loop)
             if seat is None:
                 forsaken = [other for other in self._seats.values() if other.loop.is_closed()]
                 for other in forsaken:
                     del self._seats[other.loop]
                 seat = self._seats[loop] = _Seat(loop)
-            else:
-                forsaken = []
             self._last = seat
         for other in forsaken:
-            if other.connection is not None:
-                abandon(other.connection)
+            _forsake(other)
         return seat
 
     async def _connect(self) -> Multiplex:
         """Open the loop's connection, once for all who want it; a cancelled caller does not stop the opening."""
-        if self._closed:
-            raise WireBroken("closed", sent=False)
         seat = self._take_seat()
         if seat.opening is None:
-            seat.opening = seat.loop.create_task(self._open(self._topology.socket_timeout))
-            seat.opening.add_done_callback(lambda task: self._opened(seat, task))
+            seat.opening = seat.loop.create_task(self._open(seat, self._topology.socket_timeout))
+            seat.opening.add_done_callback(lambda task: _opened(seat, task))
         return await asyncio.shield(seat.opening)
 
-    def _opened(self, seat: _Seat, task: asyncio.Task[Multiplex]) -> None:
-        seat.opening = None
-        if not task.cancelled() and task.exception() is None:
-            seat.connection = task.result()
-            if self._closed:
-                seat.connection.abort()
-
-    async def _open(self, patience: float) -> Multiplex:
+    async def _open(self, seat: _Seat, patience: float) -> Multiplex:
         address = await self._find()
-        connection = Multiplex(*await open_asyncio(self._topology, address), patience)
-        if self._verify is not None:
-            try:
+        connection = seat.add(Multiplex(*await open_asyncio(self._topology, address), patience))
+        try:
+            if self._verify is not None:
                 await self._verify(connection.ask)
-            except BaseException:
-                connection.abort()
-                raise
+            if self._closed:
+                raise WireBroken("closed", sent=False)
+        except BaseException:
+            connection.abort()
+            raise
         return connection
 
-    async def _ask_apart(self, command: Command) -> Reply:
-        if self._closed:
-            raise WireBroken("closed", sent=False)
-        blocks = command.blocks or _DAY
-        connection = await self._open(blocks + self._topology.socket_timeout)
+    async def _ask_apart(self, command: Command, blocks: float) -> Reply:
+        connection = await self._open(self._take_seat(), blocks + self._topology.socket_timeout)
         try:
             return await connection.ask(command)
         finally:
             connection.abort()
 
+    def turn_away(self) -> None:
+        """Nobody waits for a connection here but those who learn by themselves that it cannot be had."""
+
     def reset(self) -> None:
-        """Forget every connection: each is closed in its own loop."""
-        with self._lock:
-            seats = list(self._seats.values())
-        for seat in seats:
-            _abort(seat)
+        """Let the connections finish what is under way, each in its own loop; the next command opens a new one."""
+        for seat in self._all_seats():
+            connection = seat.connection
+            if connection is not None:
+                _run_in(seat, connection.retire)
 
     async def aclose(self) -> None:
-        """Close the connections of every loop; wait for that of the running one."""
-        self._closed = True
-        seat = self._seats.pop(asyncio.get_running_loop(), None)
-        if seat is not None:
-            if seat.opening is not None:
-                await asyncio.wait([seat.opening])
-            if seat.connection is not None:
-                await seat.connection.close()
+        """Close the connections of every loop; wait for those of the running one."""
         self.close()
+        seat = self._seats.get(asyncio.get_running_loop())
+        if seat is None:
+            return
+        if seat.opening is not None:
+            await asyncio.wait([seat.opening])
+        for connection in tuple(seat.alive):
+            await connection.close()
 
     def close(self) -> None:
-        """Close the connections of every loop, without waiting."""
-        self._closed = True
+        """Close the connections of every loop, without waiting: each in its own, as soon as that runs."""
         with self._lock:
-            seats, self._seats, self._last = list(self._seats.values()), {}, None
-        for seat in seats:
-            _abort(seat)
+            self._closed = True
+            self._last = None
+            seats = dict(self._seats)
+        _let_go(seats)
+
+    def _all_seats(self) -> list[_Seat]:
+        with self._lock:
+            return list(self._seats.values())
 
     def after_fork(self) -> None:
         """In a child process: let go of the parent's connections."""
-        seats, self._seats, self._last = list(self._seats.values()), {}, None
+        self._last = None
         self._lock = threading.Lock()
-        for seat in seats:
-            if seat.connection is not None:
-                abandon(seat.connection)
+        while self._seats:
+            _forsake(self._seats.popitem()[1])
 
 
-def _abort(seat: _Seat) -> None:
-    """Close a seat's connection, from whichever thread or loop this runs in."""
-    connection = seat.connection
-    if connection is None:
-        return
+def _opened(seat: _Seat, task: asyncio.Task[Multiplex]) -> None:
+    seat.opening = None
+    if not task.cancelled() and task.exception() is None:
+        seat.connection = task.result()
+
+
+def _let_go(seats: dict[asyncio.AbstractEventLoop, _Seat]) -> None:
+    """Close the connections of every loop: each in its own as soon as that runs, or here if it never will."""
+    for seat in tuple(seats.values()):
+        if seat.loop.is_closed():
+            _forsake(seat)
+        for connection in tuple(seat.alive):
+            _run_in(seat, connection.abort)
+
+
+def _run_in(seat: _Seat, close: Callable[[], None]) -> None:
+    """Call what closes a connection in the seat's loop, whichever thread or loop this runs in."""
     try:
-        running = asyncio.get_running_loop()
+        running: object = asyncio.get_running_loop()
     except RuntimeError:
         running = None
     if seat.loop is running:
-        connection.abort()
+        close()
         return
     try:
-        seat.loop.call_soon_threadsafe(connection.abort)
-    except RuntimeError:  # that loop is closed
-        abandon(connection)
+        seat.loop.call_soon_threadsafe(close)
+    except RuntimeError:  # it was closed meanwhile
+        _forsake(seat)
+
+
+def _forsake(seat: _Seat) -> None:
+    """Close the sockets of a loop that cannot run any more."""
+    while seat.alive:
+        abandon(seat.alive.pop())
+    seat.connection = None
 
 
 class Asyncio:
@@ -184,7 +210,7 @@ class Asyncio:
         try:
             return await connection.ask(command)
         finally:
-            await connection.close()
+            connection.abort()
 
     async def pause(self, seconds: float) -> None:
         """Let the task sleep."""
@@ -199,7 +225,3 @@ class Asyncio:
                 raise result
             good.append(result)
         return good
-
-
-_DAY = 86400.0
-"""How long a command that blocks without limit may wait before its connection counts as dead."""

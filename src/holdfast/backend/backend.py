@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,17 +11,23 @@ from holdfast.backend.asyncio_link import Asyncio
 from holdfast.backend.blocking_link import Blocking
 from holdfast.backend.breaker import Breaker
 from holdfast.backend.cluster import Cluster
+from holdfast.backend.connections import check_options
 from holdfast.backend.embedded import EmbeddedLink
 from holdfast.backend.link import Colour, Link
 from holdfast.backend.ports import AsyncioPort, BlockingPort
 from holdfast.backend.router import Direct, Router
 from holdfast.backend.sentinel import Primary
 from holdfast.backend.server import Emit, Server
-from holdfast.backend.url import Address, parse
+from holdfast.backend.topology import Address
+from holdfast.backend.url import parse
 
 
 class Backend:
-    """Connections to one Redis, pooled for threads and multiplexed for tasks. Opens nothing until it is used."""
+    """Connections to one Redis, pooled for threads and multiplexed for tasks. Opens nothing until it is used.
+
+    Connections that are forgotten without being closed are closed when they are collected, or at the latest when the
+    interpreter exits.
+    """
 
     def __init__(self, url: str, emit: Emit, **connection: Any) -> None:
         """Set up the way to Redis.
@@ -36,22 +41,24 @@ class Backend:
             ConfigurationError: a part of the URL cannot be understood.
         """
         self.topology = parse(url, connection)
+        if self.topology.kind != "memory":
+            check_options(self.topology)
         self._emit = emit
-        self._lock = threading.Lock()
         self._breakers: dict[str, Breaker] = {}
-        self._blocking = self._route(Blocking(), threaded=False)
-        self._asyncio = self._route(Asyncio(), threaded=True)
+        self._links: list[Link] = []
+        self._blocking = self._route(Blocking())
+        self._asyncio = self._route(Asyncio())
         self.blocking = BlockingPort(self._blocking)
         self.asyncio = AsyncioPort(self._asyncio)
         _forks.watch(self)
 
-    def _route(self, colour: Colour, *, threaded: bool) -> Router:
+    def _route(self, colour: Colour) -> Router:
         topology = self.topology
         if topology.kind == "cluster":
             return Cluster(topology, colour, partial(self._node, colour))
         link: Link
         if topology.kind == "memory":
-            link = EmbeddedLink(topology.name, threaded=threaded)
+            link = EmbeddedLink(topology.name, colour)
         elif topology.kind == "sentinel":
             primary = Primary(topology, colour)
             link = colour.link(topology, primary.find, primary.verify)
@@ -63,30 +70,25 @@ class Backend:
         return self._server(colour.link(self.topology, _always(address)), f"{address[0]}:{address[1]}")
 
     def _server(self, link: Link, name: str) -> Server:
-        with self._lock:
-            breaker = self._breakers.setdefault(name, Breaker())
-        return Server(link, breaker, name, self._emit)
+        self._links.append(link)
+        return Server(link, self._breakers.setdefault(name, Breaker()), name, self._emit)
 
     def close(self) -> None:
         """Close every connection. Asyncio connections are closed in their loops as soon as these run."""
-        for server in self._servers():
-            server.link.close()
+        for link in tuple(self._links):
+            link.close()
 
     async def aclose(self) -> None:
         """Close every connection, and wait for those of the running loop."""
-        for server in self._servers():
-            await server.link.aclose()
-
-    def _servers(self) -> list[Server]:
-        return [*self._blocking.servers(), *self._asyncio.servers()]
+        for link in tuple(self._links):
+            await link.aclose()
 
     def after_fork(self) -> None:
         """In a child process: let go of the parent's connections, and of locks that its threads may have held."""
-        self._lock = threading.Lock()
-        for breaker in self._breakers.values():
+        for breaker in tuple(self._breakers.values()):
             breaker.after_fork()
-        for server in self._servers():
-            server.link.after_fork()
+        for link in tuple(self._links):
+            link.after_fork()
 
     def __repr__(self) -> str:
         return f"<Backend {self.topology}>"

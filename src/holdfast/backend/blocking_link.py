@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from holdfast._calls import drive
 from holdfast.backend.connections import open_blocking
+from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import FindAddress, Verify
 from holdfast.backend.pool import Pool
-from holdfast.backend.url import Address, Topology
+from holdfast.backend.topology import Address, Topology
 from holdfast.backend.wire import SocketWire
 from holdfast.commands import Command, Reply
 
@@ -25,6 +26,8 @@ class BlockingLink:
         self._find = find
         self._verify = verify
         self._pool = Pool(self._open, topology.max_connections, topology.pool_timeout)
+        self._apart: set[SocketWire] = set()
+        self._closed = False
 
     async def ask(self, command: Command) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
@@ -44,47 +47,66 @@ class BlockingLink:
         address = drive(_result(self._find))
         wire = SocketWire(*open_blocking(self._topology, address), self._topology.socket_timeout)
         if self._verify is not None:
-
-            async def ask(command: Command) -> Reply:
-                return wire.ask(command)
-
-            try:
-                drive(_verified(self._verify, ask))
-            except BaseException:
-                wire.close()
-                raise
+            drive(_verified(self._verify, wire))
         return wire
 
     def _ask_apart(self, command: Command) -> Reply:
+        if self._closed:
+            raise WireBroken("closed", sent=False)
         wire = self._open()
+        self._apart.add(wire)
         try:
+            if self._closed:  # by another thread, which did not see this wire
+                raise WireBroken("closed", sent=False)
             return wire.ask(command)
+        except WireBroken as broken:
+            if self._closed:
+                raise WireBroken("closed", sent=broken.sent) from broken
+            raise
         finally:
+            self._apart.discard(wire)
             wire.close()
+
+    def turn_away(self) -> None:
+        """Refuse all who wait for a connection: the server does not answer."""
+        self._pool.turn_away()
 
     def reset(self) -> None:
         """Forget every connection; those in use are closed when they come back."""
         self._pool.reset()
 
     async def aclose(self) -> None:
-        """Close the pool."""
-        self._pool.close()
+        """Close the pool, and end what blocks on purpose."""
+        self.close()
 
     def close(self) -> None:
-        """Close the pool."""
+        """Close the pool, and end what blocks on purpose."""
+        self._closed = True
         self._pool.close()
+        for wire in tuple(self._apart):
+            wire.interrupt()
 
     def after_fork(self) -> None:
         """In a child process: let go of the parent's sockets."""
         self._pool.after_fork()
+        apart, self._apart = self._apart, set()
+        for wire in apart:
+            wire.close()
 
 
 async def _result(find: FindAddress) -> Address | None:
     return await find()
 
 
-async def _verified(verify: Verify, ask: Any) -> None:
-    await verify(ask)
+async def _verified(verify: Verify, wire: SocketWire) -> None:
+    async def ask(command: Command) -> Reply:
+        return wire.ask(command)
+
+    try:
+        await verify(ask)
+    except BaseException:
+        wire.close()
+        raise
 
 
 class Blocking:

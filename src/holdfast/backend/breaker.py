@@ -1,23 +1,27 @@
 """The circuit breaker: a dead server costs each call microseconds, not a time-out.
 
     state       a call comes          it succeeds            it fails
-    closed      goes through          failures = 0           failures + 1; at the threshold: open
+    closed      goes through          failures = 0           failures + its weight; at the threshold: open
     open        refused               -                      -
     half-open   one goes through as   closed                 open again, for twice as long
                 probe, the rest are
                 refused
 
-Open becomes half-open when the pause is over. Pure but for a lock: the clock is the caller's.
+Open becomes half-open when the pause is over. Calls that were under way when it opened change nothing when they end:
+only the probe speaks for the server as it is now. A time-out weighs as much as the threshold, since Redis has one
+thread and whoever asks next would wait as long. Pure but for a lock: the clock is the caller's.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Final
+from typing import Final, Literal
 
-_THRESHOLD: Final = 3
-_FIRST_PAUSE: Final = 0.25
-_LONGEST_PAUSE: Final = 4.0
+THRESHOLD: Final = 3
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 2.0
+
+Admission = Literal["free", "probe", "refused"]
 
 
 class Breaker:
@@ -30,42 +34,48 @@ class Breaker:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
-        self._pause = _FIRST_PAUSE
+        self._pause = FIRST_PAUSE
         self._retry_at = 0.0
         self._probing = False
         self.failures = 0
+        """Not 0 while tripped; read without the lock after every call."""
         self.tripped = False
-        """Whether the breaker is open or half-open; read without the lock on every call."""
+        """Whether the breaker is open or half-open; read without the lock before every call."""
 
-    def admit(self, now: float) -> bool:
-        """Say whether a call may go through. While tripped, who is admitted is the probe and must report back."""
+    def admit(self, now: float) -> Admission:
+        """Say whether a call may go through, and whether it is the probe, which must report how it ended."""
         with self._lock:
             if not self.tripped:
-                return True
+                return "free"
             if self._probing or now < self._retry_at:
-                return False
+                return "refused"
             self._probing = True
-            return True
+            return "probe"
 
-    def success(self) -> bool:
+    def success(self, *, probe: bool) -> bool:
         """Note an answer; say whether this closed the breaker."""
         with self._lock:
+            if self.tripped and not probe:
+                return False
             closed = self.tripped
             self.tripped = self._probing = False
             self.failures = 0
-            self._pause = _FIRST_PAUSE
+            self._pause = FIRST_PAUSE
             return closed
 
-    def failure(self, now: float) -> float | None:
-        """Note a failure; return the seconds until the next probe if this opened the breaker, else None."""
+    def failure(self, now: float, *, weight: int = 1, probe: bool = False) -> float | None:
+        """Note a failure; return the seconds until the first probe if this opened the breaker, else None."""
         with self._lock:
-            self.failures += 1
-            if self.tripped and not self._probing:
+            if probe:
+                self._probing = False
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+                self._retry_at = now + self._pause
                 return None
-            if not self.tripped and self.failures < _THRESHOLD:
+            if self.tripped:
                 return None
-            was_probe, self._probing = self._probing, False
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE) if was_probe else _FIRST_PAUSE
+            self.failures += weight
+            if self.failures < THRESHOLD:
+                return None
             self.tripped = True
             self._retry_at = now + self._pause
             return self._pause

@@ -3,15 +3,17 @@
 redis-py does it: TCP, TLS, unix sockets, AUTH, HELLO, SELECT and credential providers are its code. Once a connection
 is open, our own wires read and write it (see `wire.py` and `multiplex.py` for why).
 
-`_sock` and `_writer` are the two private names of redis-py that we touch; they are the same from 5.2 to 8, and the
-tests run at both ends.
+`_sock`, `_writer` and `_reader` are the private names of redis-py that we touch; they are the same from 5.2 to 8, and
+the tests run at both ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any, cast
 
 import hiredis
@@ -24,22 +26,25 @@ from redis.connection import SSLConnection, UnixDomainSocketConnection
 from redis.retry import Retry
 
 from holdfast.backend.failures import connect_failure
-from holdfast.backend.url import Address, Topology
+from holdfast.backend.topology import Address, Topology
+from holdfast.commands import Word
+from holdfast.errors import ConfigurationError
 
 INCOMPLETE: Any = object()
 """What a reader gives while a reply is not complete; its own default, False, could be a reply."""
 
+pack = cast("Callable[[tuple[Word, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+"""Returns a command as it goes over the wire. The stub of hiredis does not say what comes back."""
+
 _TIMEVAL = struct.Struct("@ll")
 
 
-def new_reader() -> hiredis.Reader:
-    """Return a parser of replies. Error replies come out as values, undecoded text as bytes."""
+def new_reader() -> Any:
+    """Return a parser of replies. Error replies come out as values, undecoded text as bytes.
+
+    Any, since hiredis' own annotations do not allow the memoryview that its `feed` accepts.
+    """
     return hiredis.Reader(notEnoughData=INCOMPLETE)
-
-
-def pack(words: tuple[Any, ...]) -> bytes:
-    """Return a command as it goes over the wire."""
-    return cast("bytes", hiredis.pack_command(words))
 
 
 def open_blocking(topology: Topology, address: Address | None) -> tuple[Any, socket.socket]:
@@ -49,17 +54,14 @@ def open_blocking(topology: Topology, address: Address | None) -> tuple[Any, soc
         WireBroken: the server could not be reached.
         BackendError: it was reached and refused us.
     """
-    kwargs: dict[str, Any] = {**topology.connection, "retry": Retry(NoBackoff(), 0)}
-    connection: Any
-    if topology.kind == "unix":
-        connection = UnixDomainSocketConnection(path=topology.name, **kwargs)
-    else:
-        host, port = cast("Address", address)
-        connection = (SSLConnection if topology.tls else redis.Connection)(host=host, port=port, **kwargs)
+    connection = _blocking_connection(topology, address)
     try:
         connection.connect()
-    except (redis.RedisError, OSError) as error:
-        raise connect_failure(error) from error
+    except BaseException as error:
+        connection.disconnect()
+        if isinstance(error, Exception):
+            raise connect_failure(error) from error
+        raise
     return connection, connection._sock  # noqa: SLF001 - see the module's docstring
 
 
@@ -79,13 +81,35 @@ async def open_asyncio(topology: Topology, address: Address | None) -> tuple[Any
         connection = (AsyncSSLConnection if topology.tls else aioredis.Connection)(host=host, port=port, **kwargs)
     try:
         await connection.connect()
-    except asyncio.CancelledError:
+    except BaseException as error:
         _drop(connection)
+        if isinstance(error, Exception):
+            raise connect_failure(error) from error
         raise
-    except (redis.RedisError, OSError) as error:
-        _drop(connection)
-        raise connect_failure(error) from error
     return connection, _take_writer(connection)
+
+
+def check_options(topology: Topology) -> None:
+    """Make a connection object and throw it away, so that a wrong option is told when the layer is made.
+
+    Raises:
+        ConfigurationError: redis-py does not know an option, or refuses its value.
+    """
+    try:
+        _blocking_connection(topology, ("localhost", 0))
+    except (TypeError, ValueError, redis.RedisError) as error:
+        why = str(error) if isinstance(error, TypeError) else type(error).__name__
+        msg = f"redis-py refuses one of the options {', '.join(sorted(topology.connection))}: {why}"
+        raise ConfigurationError(msg) from error
+
+
+def _blocking_connection(topology: Topology, address: Address | None) -> Any:
+    kwargs: dict[str, Any] = {**topology.connection, "retry": Retry(NoBackoff(), 0)}
+    if topology.kind == "unix":
+        kind: Any = UnixDomainSocketConnection  # Any: its annotations make it abstract
+        return kind(path=topology.name, **kwargs)
+    host, port = cast("Address", address)
+    return (SSLConnection if topology.tls else redis.Connection)(host=host, port=port, **kwargs)
 
 
 def _take_writer(connection: Any) -> asyncio.StreamWriter:
@@ -97,7 +121,8 @@ def _take_writer(connection: Any) -> asyncio.StreamWriter:
 
 def _drop(connection: Any) -> None:
     if connection._writer is not None:  # noqa: SLF001
-        _take_writer(connection).transport.abort()
+        writer = _take_writer(connection)  # kept until it is closed, or it would complain
+        writer.transport.abort()
 
 
 def wait_in_kernel(sock: socket.socket, seconds: float) -> None:
@@ -106,7 +131,18 @@ def wait_in_kernel(sock: socket.socket, seconds: float) -> None:
     Python polls before every send and recv of a socket with a time-out of its own: two system calls more a command.
     """
     sock.settimeout(None)
-    whole = int(seconds)
-    value = _TIMEVAL.pack(whole, int((seconds - whole) * 1_000_000))
+    whole, rest = divmod(max(1, int(seconds * 1_000_000)), 1_000_000)  # all zeros would mean: for ever
+    value = _TIMEVAL.pack(whole, rest)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+
+
+def has_arrived(sock: Any) -> bool:
+    """Say whether something can be read from a socket: data, or the end of the stream."""
+    if sock.fileno() < 0:
+        return True
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
+    return bool(poll.poll(0))

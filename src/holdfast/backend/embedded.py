@@ -1,21 +1,24 @@
 """``memory://``: a Redis in the process, by fakeredis with Lua. One server a name, shared by both colours.
 
-It answers at once and never blocks its caller, but for a command that blocks on purpose, which waits in a thread on the
-asyncio side. Nothing crosses processes: a child starts with an empty one.
+It answers at once and never blocks its caller. A command that blocks on purpose is tried again and again instead: in a
+transaction, where Redis gives the empty answer at once. So it can be cancelled at any time and takes nothing after
+that. Nothing crosses processes: a child starts with an empty server.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
+import time
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import Any, Final
 
 import redis.exceptions
 from hiredis import ReplyError
 
 from holdfast.backend.failures import WireBroken
+from holdfast.backend.link import Colour
 from holdfast.commands import Command, Reply
 from holdfast.errors import ConfigurationError
 
@@ -27,16 +30,17 @@ _CODES: Final[dict[type[Exception], str]] = {
     redis.exceptions.ReadOnlyError: "READONLY",
     redis.exceptions.OutOfMemoryError: "OOM",
 }
+_TURN: Final = 0.005
+"""Seconds between two tries of a command that blocks on purpose."""
 
 
 def open_client(name: str) -> Any:
     """Return a new client of the embedded server called `name`; the server is made when it is first asked for."""
-    try:
-        import fakeredis
-        import lupa  # noqa: F401 - fakeredis has no EVAL without it
-    except ImportError as error:
+    if find_spec("fakeredis") is None or find_spec("lupa") is None:  # without lupa it has no EVAL
         msg = "memory:// needs the embedded Redis with Lua: pip install 'fakeredis[lua]'"
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(msg)
+    import fakeredis
+
     with _lock:
         server = _servers.get((os.getpid(), name))
         if server is None:
@@ -49,46 +53,50 @@ def open_client(name: str) -> Any:
 class EmbeddedLink:
     """The way to an embedded server, for either colour."""
 
-    def __init__(self, name: str, *, threaded: bool) -> None:
+    def __init__(self, name: str, colour: Colour) -> None:
         self._name = name
-        self._threaded = threaded
+        self._colour = colour
         self._client = open_client(name)
         self._closed = False
 
     async def ask(self, command: Command) -> Reply:
         """Execute one command and return its reply."""
-        if self._closed:
-            raise WireBroken("closed", sent=False)
-        if command.blocks is not None and self._threaded:
-            return await asyncio.to_thread(self._execute, command)
-        return self._execute(command)
+        if command.blocks is not None:
+            return await self._ask_often(command, command.blocks)
+        return self.ask_now(command)
 
     def ask_now(self, command: Command) -> Reply:
         """Execute one command in the caller's thread."""
         if self._closed:
             raise WireBroken("closed", sent=False)
-        return self._execute(command)
+        try:
+            return self._client.execute_command(*command.words)
+        except redis.exceptions.RedisError as error:
+            return _reply(error)
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Execute commands one after the other."""
-        if self._closed:
-            raise WireBroken("closed", sent=False)
-        return [self._execute(command) for command in commands]
+        return [self.ask_now(command) for command in commands]
 
-    def _execute(self, command: Command) -> Reply:
-        try:
-            return self._client.execute_command(*command.words)
-        except redis.exceptions.ResponseError as error:
-            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
-            text = str(error)
-            if code is None and not text.split(" ", 1)[0].isupper():
-                code = "ERR"
-            return ReplyError(f"{code} {text}" if code else text)
-        except redis.exceptions.ConnectionError as error:
-            raise WireBroken("refused", sent=False, detail="the embedded server is disconnected") from error
+    async def _ask_often(self, command: Command, blocks: float) -> Reply:
+        deadline = time.monotonic() + (blocks or float("inf"))
+        while True:
+            if self._closed:
+                raise WireBroken("closed", sent=False)
+            with self._client.pipeline(transaction=True) as transaction:
+                transaction.execute_command(*command.words)
+                (reply,) = transaction.execute(raise_on_error=False)
+            if isinstance(reply, redis.exceptions.RedisError):
+                return _reply(reply)
+            if reply or time.monotonic() >= deadline:
+                return reply
+            await self._colour.pause(_TURN)
 
     def reset(self) -> None:
         """There is no connection to forget."""
+
+    def turn_away(self) -> None:
+        """Nobody waits for a connection here."""
 
     async def aclose(self) -> None:
         """Refuse further commands; what is stored stays for other clients of the same name."""
@@ -104,3 +112,14 @@ class EmbeddedLink:
         global _lock  # noqa: PLW0603 - another thread of the parent may have held it
         _lock = threading.Lock()
         self._client = open_client(self._name)
+
+
+def _reply(error: redis.exceptions.RedisError) -> ReplyError:
+    """Return a refusal as a server sends it; fakeredis makes an exception of it and drops the code of some."""
+    if not isinstance(error, redis.exceptions.ResponseError):
+        raise WireBroken("refused", sent=False, detail="the embedded server is disconnected") from error
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+    text = str(error)
+    if code is None and not text.split(" ", 1)[0].isupper():
+        code = "ERR"
+    return ReplyError(f"{code} {text}" if code else text)

@@ -4,13 +4,15 @@ A connection fails in one of these ways, and what may be done next depends on wh
 
     refused   no connection could be made          nothing was sent; not worth an immediate second try
     lost      an open connection broke             a repeatable command may be re-sent; others only if nothing was sent
-    timeout   no reply in time                     the command may have run, or may run later; never re-sent
+    timeout   no reply in time                     the command may have run, or may run later; never re-sent; trips
+                                                   the breaker at once: Redis has one thread, so all would wait
     open      the circuit breaker let nothing by   nothing was sent
     closed    the layer was closed                 nothing was sent
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 import redis.exceptions
@@ -54,7 +56,10 @@ def as_error(broken: WireBroken, server: str, command: Command) -> BackendError:
 
 
 def connect_failure(error: Exception) -> Exception:
-    """Return what a failed connect means: a broken wire, or an error that another try would not cure."""
+    """Return what a failed connect means: a broken wire, or an error that another try would not cure.
+
+    What a credential provider raises comes here too; its message may hold a secret, so only its class is told.
+    """
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
         return BackendError("Redis refused the credentials: check the user name and password in the URL")
     if isinstance(error, redis.exceptions.BusyLoadingError):
@@ -97,11 +102,22 @@ def refusal(reply: ReplyError, server: str, command: Command) -> BackendError:
     code = code_of(reply)
     if code in _UNAVAILABLE:
         return BackendUnavailable(f"{command.name}: Redis at {server} cannot serve now: {_UNAVAILABLE[code]} ({code})")
-    why = _ADVICE.get(code) or first_words(str(reply))
+    if code in _ADVICE:
+        why = _ADVICE[code]
+    elif command.name.startswith(_SCRIPTS) or not _CODE.fullmatch(code):
+        why = "the script failed; what it says is not repeated, since it may hold a value"
+        code = code if _CODE.fullmatch(code) else "ERR"
+    else:
+        why = first_words(str(reply)).removeprefix(f"{code} ")
     return BackendError(f"{command.name}: Redis at {server} refused the command: {why} ({code})")
+
+
+_SCRIPTS: Final = ("EVAL", "FCALL")
+_CODE: Final = re.compile(r"[A-Z]{2,20}")
+_QUOTATION: Final = re.compile(r"['`\"\n]|, with args")
+"""Where an error reply begins to repeat what it was given."""
 
 
 def first_words(message: str) -> str:
     """Return an error reply without what it quotes, since Redis repeats arguments, and thus values, in some of them."""
-    head = message.split("'", 1)[0].split("`", 1)[0].split("\n", 1)[0]
-    return head.split(", with args", 1)[0].strip()[:120]
+    return _QUOTATION.split(message, maxsplit=1)[0].rstrip(" :(@,")[:120]

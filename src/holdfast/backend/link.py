@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
-from holdfast.backend.url import Address, Topology
+from holdfast.backend.topology import Address, Topology
 from holdfast.commands import Command, Reply
 
 T = TypeVar("T")
@@ -33,7 +33,11 @@ class Link(Protocol):
         ...
 
     def reset(self) -> None:
-        """Forget every connection: the next command opens a new one."""
+        """Forget every connection: what is under way is finished, the next command opens a new one."""
+        ...
+
+    def turn_away(self) -> None:
+        """Refuse those who wait for a connection, since the server does not answer."""
         ...
 
     async def aclose(self) -> None:
@@ -46,14 +50,6 @@ class Link(Protocol):
 
     def after_fork(self) -> None:
         """In a child process: let go of the parent's connections without a word to the server."""
-        ...
-
-
-class BlockingLink(Link, Protocol):
-    """The way to one server for threads."""
-
-    def ask_now(self, command: Command) -> Reply:
-        """Do what `ask` does, without a coroutine."""
         ...
 
 

@@ -5,7 +5,7 @@ write, and replies come back in the order of the commands, so `_pending` is a pl
 
 - a caller that is cancelled cancels only its own future; its reply is read and dropped when it arrives;
 - when the connection breaks, every pending caller is told, and whether its command had been sent;
-- when commands are waiting and nothing arrives for `timeout` seconds, the connection counts as dead. One timer a
+- when commands are waiting and nothing moves for `timeout` seconds, the connection counts as dead. One timer a
   connection watches that, not one a command;
 - when the transport's buffer is full, or too many commands are pending, new callers wait (back-pressure).
 """
@@ -15,15 +15,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, new_reader, pack
-from holdfast.backend.failures import WireBroken
+from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack
+from holdfast.backend.failures import How, WireBroken
 from holdfast.commands import Command, Reply
 
-_MOST_PENDING = 10_000
+_MOST_PENDING: Final = 10_000
+_LARGEST_WRITE: Final = 256 * 1024
+"""Bytes that may gather in one tick; more leave at once, so that the transport can push back."""
+
+_RETIRED: Final = "it was left for another"
 
 
 class _Batch:
@@ -53,29 +57,37 @@ class Multiplex(asyncio.Protocol):
 
     def __init__(self, connection: Any, writer: asyncio.StreamWriter, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._kept = (connection, writer)  # their finalizers would close the transport
+        self._kept: tuple[Any, Any] = (connection, writer)  # their finalizers would close the transport
         self._reader = new_reader()
         self._timeout = timeout
         self._pending: deque[asyncio.Future[Any] | _Batch] = deque()
         self._outgoing: list[bytes] = []
+        self._gathered = 0
         self._sent: deque[tuple[int, float]] = deque()
         """A (number of commands sent until then, time) for each write that is not wholly answered."""
         self._submitted = self._answered = 0
         self._watchdog: asyncio.TimerHandle | None = None
-        self._heard = 0.0
-        """When something last arrived. Replies come in order, so whatever arrives is progress of the oldest command."""
+        self._moved = 0.0
+        """When something last arrived or left. Replies come in order, so it is progress of the oldest command."""
+        self._unwritten = 0
         self._room: deque[asyncio.Future[None]] = deque()
+        self._invited = 0
+        """Callers who were given room and have not come in yet."""
         self._writable = True
         self._broken: WireBroken | None = None
-        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self.closed: asyncio.Future[None] = self._loop.create_future()
+        """Done when the transport is gone."""
         self._transport = writer.transport
         self._transport.set_protocol(self)
         self.is_open = True
+        """Whether it takes commands."""
 
     async def ask(self, command: Command) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
-        if not self._writable or len(self._pending) >= _MOST_PENDING:
+        if self._room or not self._writable or len(self._pending) >= _MOST_PENDING:
             await self._wait_for_room()
+        elif self.is_open and not (command.repeatable or self._pending):
+            await self._notice()
         if not self.is_open:
             raise self._as_unsent()
         future: asyncio.Future[Reply] = self._loop.create_future()
@@ -84,8 +96,10 @@ class Multiplex(asyncio.Protocol):
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""
-        if not self._writable or len(self._pending) >= _MOST_PENDING:
+        if self._room or not self._writable or len(self._pending) >= _MOST_PENDING:
             await self._wait_for_room()
+        elif self.is_open and not (self._pending or all(command.repeatable for command in commands)):
+            await self._notice()
         if not self.is_open:
             raise self._as_unsent()
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
@@ -99,12 +113,16 @@ class Multiplex(asyncio.Protocol):
         self._outgoing.append(payload)
         self._pending.extend(waiters)
         self._submitted += len(waiters)
+        self._gathered += len(payload)
+        if self._gathered > _LARGEST_WRITE:
+            self._flush()
 
     def _flush(self) -> None:
-        if not self._outgoing or not self.is_open:
+        if not self._outgoing or self._broken is not None:
             return
         payload = b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
         self._outgoing.clear()
+        self._gathered = 0
         self._sent.append((self._submitted, self._loop.time()))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._timeout, self._check_oldest)
@@ -113,25 +131,25 @@ class Multiplex(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Give each complete reply to the caller that is next in the queue."""
         reader, pending = self._reader, self._pending
-        self._heard = self._loop.time()
+        self._moved = self._loop.time()
         try:
             reader.feed(data)
             reply = reader.gets()
+            while reply is not INCOMPLETE:
+                if type(reply) is not hiredis.PushNotification:
+                    self._answered += 1
+                    waiter = pending.popleft()
+                    if not waiter.done():
+                        waiter.set_result(reply)
+                reply = reader.gets()
         except hiredis.HiredisError:
-            self._break(WireBroken("lost", sent=True, detail="not the Redis protocol"))
-            return
-        while reply is not INCOMPLETE:
-            if type(reply) is not hiredis.PushNotification:
-                if not pending:
-                    self._break(WireBroken("lost", sent=True, detail="a reply that nobody asked for"))
-                    return
-                self._answered += 1
-                waiter = pending.popleft()
-                if not waiter.done():
-                    waiter.set_result(reply)
-            reply = reader.gets()
+            self._break("lost", "not the Redis protocol")
+        except IndexError:
+            self._break("lost", "a reply that nobody asked for")
         if self._room:
             self._make_room()
+        if not self.is_open and not self._pending:
+            self._break("lost", _RETIRED)
 
     def _check_oldest(self) -> None:
         self._watchdog = None
@@ -139,31 +157,45 @@ class Multiplex(asyncio.Protocol):
             self._sent.popleft()
         if not self._sent:
             return
-        deadline = max(self._sent[0][1], self._heard) + self._timeout
+        unwritten, self._unwritten = self._unwritten, self._transport.get_write_buffer_size()
+        if self._unwritten < unwritten:
+            self._moved = self._loop.time()
+        deadline = max(self._sent[0][1], self._moved) + self._timeout
         if self._loop.time() >= deadline:
-            self._break(WireBroken("timeout", sent=True))
+            self._break("timeout")
         else:
             self._watchdog = self._loop.call_at(deadline, self._check_oldest)
 
+    async def _notice(self) -> None:
+        """Let the loop tell us of an end of stream that is there already, before we write into it."""
+        if has_arrived(self._transport.get_extra_info("socket")):
+            for _ in range(3):  # one to see it, one to read it, one to be told
+                await asyncio.sleep(0)
+
     async def _wait_for_room(self) -> None:
-        while self.is_open and (not self._writable or len(self._pending) >= _MOST_PENDING):
+        while self.is_open:
             waiter: asyncio.Future[None] = self._loop.create_future()
             self._room.append(waiter)
+            if self._writable and len(self._pending) < _MOST_PENDING:
+                self._make_room()
             try:
                 await waiter
             except asyncio.CancelledError:
-                if waiter in self._room:
-                    self._room.remove(waiter)
-                else:
-                    self._make_room()  # this caller's turn passes to the next
+                if not waiter.cancelled():  # the invitation passes to the next
+                    self._invited -= 1
+                    self._make_room()
                 raise
+            self._invited -= 1
+            if self._writable and len(self._pending) < _MOST_PENDING:
+                return
 
     def _make_room(self) -> None:
-        free = _MOST_PENDING - len(self._pending) if self._writable or not self.is_open else 0
+        free = _MOST_PENDING - len(self._pending) - self._invited if self._writable else 0
         while self._room and (free > 0 or not self.is_open):
-            free -= 1
             waiter = self._room.popleft()
             if not waiter.done():
+                free -= 1
+                self._invited += 1
                 waiter.set_result(None)
 
     def pause_writing(self) -> None:
@@ -175,46 +207,63 @@ class Multiplex(asyncio.Protocol):
         self._writable = True
         self._make_room()
 
+    def eof_received(self) -> None:
+        """Take nothing more; the transport closes itself."""
+        self._break("lost", "end of stream")
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every pending caller."""
-        self._break(WireBroken("lost", sent=True, detail=type(exc).__name__ if exc else "end of stream"))
+        self._break("lost", type(exc).__name__ if exc else "end of stream")
         self._kept = (None, None)
-        if not self._closed.done():
-            self._closed.set_result(None)
+        if not self.closed.done():
+            self.closed.set_result(None)
 
-    def _break(self, broken: WireBroken) -> None:
-        if not self.is_open:
+    def _break(self, how: How, detail: str = "") -> None:
+        if self._broken is not None:
             return
         self.is_open = False
-        self._broken = broken
+        self._broken = WireBroken(how, sent=True, detail=detail)
         if self._watchdog is not None:
             self._watchdog.cancel()
         self._transport.abort()
-        unsent_from = self._sent[-1][0] - self._answered if self._sent else 0
-        pending, self._pending = list(self._pending), deque()
+        sent_until = self._sent[-1][0] - self._answered if self._sent else 0
+        pending, self._pending = self._pending, deque()
         for index, waiter in enumerate(pending):
             if not waiter.done():
-                sent = index < unsent_from
-                how = broken.how if sent else "lost"
-                waiter.set_exception(WireBroken(how, sent=sent, detail=broken.detail))
+                sent = index < sent_until
+                unsent_how: How = "closed" if how == "closed" else "lost"
+                waiter.set_exception(WireBroken(how if sent else unsent_how, sent=sent, detail=detail))
         self._make_room()
 
     def _as_unsent(self) -> WireBroken:
-        return WireBroken("lost", sent=False, detail=self._broken.detail if self._broken else "closed")
+        if self._broken is not None and self._broken.how == "closed":
+            return WireBroken("closed", sent=False)
+        return WireBroken("lost", sent=False, detail=self._broken.detail if self._broken else "")
 
-    def forsake(self) -> asyncio.BaseTransport:
-        """Give up the transport without touching it, when its loop cannot run any more."""
+    def forsake(self) -> tuple[asyncio.BaseTransport, object]:
+        """Give up the transport without touching it, when its loop cannot run any more.
+
+        Returns:
+            The transport, and what must outlive it.
+        """
         self.is_open = False
         self._pending.clear()
         self._watchdog = None
-        self._kept = (None, None)
-        return self._transport
+        kept, self._kept = self._kept, (None, None)
+        return self._transport, kept
+
+    def retire(self) -> None:
+        """Take no more commands; close when those under way are answered."""
+        self.is_open = False
+        self._make_room()
+        if not self._pending:
+            self._break("lost", _RETIRED)
 
     def abort(self) -> None:
         """Close at once; pending callers are told."""
-        self._break(WireBroken("lost", sent=True, detail="closed"))
+        self._break("closed")
 
     async def close(self) -> None:
         """Close, and return when the transport is gone."""
         self.abort()
-        await asyncio.shield(self._closed)
+        await asyncio.shield(self.closed)

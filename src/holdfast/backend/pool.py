@@ -1,12 +1,13 @@
 """A pool of blocking wires: last in, first out, without a lock on the hot path.
 
 Theory of operation. `list.pop` and `list.append` are atomic, so taking an idle wire and giving it back need no lock.
-Only who finds the list empty takes the lock: it opens a wire if the limit allows, else waits for one to come back.
-A waiter first counts itself in `_waiting`, then looks at the list again; a giver first appends, then looks at
-`_waiting`. One of the two therefore always sees the other.
+Only who finds the list empty takes the lock and queues up. A giver first appends its wire, then looks at the queue; who
+queues up first enters the queue, then looks at the idle wires. One of the two therefore always sees the other. Those
+in the queue are served in order: with a wire that came back, or with the right to open one.
 
 A wire is lent for one exchange. When the exchange fails in any way, Ctrl-C included, the wire is closed. `reset` starts
-a new generation: wires of an older one are closed when they come back.
+a new generation: wires of an older one are closed when they come back. Wires are held weakly but by who uses them, so
+that one which Ctrl-C made its borrower forget does not count against the limit.
 """
 
 from __future__ import annotations
@@ -14,14 +15,36 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from threading import get_ident
+from weakref import WeakSet
 
+from holdfast.backend.failures import WireBroken
 from holdfast.backend.wire import Wire
 from holdfast.commands import Command, Reply
-from holdfast.errors import BackendTimeout, BackendUnavailable
+from holdfast.errors import BackendTimeout
 
 OpenWire = Callable[[], Wire]
+
+
+class _Turn:
+    """A place in the queue."""
+
+    __slots__ = ("_bell", "may_open", "refused", "wire")
+
+    def __init__(self) -> None:
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self.wire: Wire | None = None
+        self.may_open = False
+        self.refused: WireBroken | None = None
+
+    def wait(self, seconds: float) -> None:
+        self._bell.acquire(timeout=max(0.0, seconds))
+
+    def call(self) -> None:
+        self._bell.release()
 
 
 class Pool:
@@ -36,11 +59,11 @@ class Pool:
 
     def _start_afresh(self) -> None:
         self._idle: list[Wire] = []
-        self._wires: set[Wire] = set()
+        self._wires: WeakSet[Wire] = WeakSet()
         self._opening = 0
-        self._waiting = 0
         self._generation = 0
-        self._returned = threading.Condition(threading.Lock())
+        self._queue: deque[_Turn] = deque()
+        self._lock = threading.Lock()
 
     def ask(self, command: Command) -> Reply:
         """Exchange one command. Raises WireBroken, or BackendTimeout when no wire came free in time."""
@@ -55,7 +78,7 @@ class Pool:
 
     def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Exchange several commands in one go."""
-        wire = self._take(commands[0])
+        wire = self._take(commands[0], repeatable=all(command.repeatable for command in commands))
         try:
             replies = wire.ask_all(commands)
         except BaseException:
@@ -64,97 +87,123 @@ class Pool:
         self._give(wire)
         return replies
 
-    def _take(self, command: Command) -> Wire:
+    def _take(self, command: Command, *, repeatable: bool | None = None) -> Wire:
+        if repeatable is None:
+            repeatable = command.repeatable
         while True:
             try:
                 wire = self._idle.pop()
             except IndexError:
                 wire = self._obtain(command)
+            # What must not be sent twice cannot be repaired after a stale connection swallowed it: look first.
+            usable = repeatable or not wire.since or not wire.is_stale()
             wire.command = command
             wire.thread = get_ident()
             wire.since = time.monotonic()
-            # What must not be sent twice cannot be repaired after a stale connection swallowed it: look first.
-            if command.repeatable or not wire.is_stale():
+            if usable and wire.generation == self._generation:
                 return wire
             self._discard(wire)
 
     def _give(self, wire: Wire) -> None:
-        if wire.generation != self._generation or self._closed:
+        if wire.generation != self._generation:
             self._discard(wire)
             return
         wire.command = None
         self._idle.append(wire)
-        if self._waiting:
-            with self._returned:
-                self._returned.notify()
+        if self._queue or self._closed:
+            self._serve()
 
     def _obtain(self, command: Command) -> Wire:
-        deadline = time.monotonic() + self._timeout
-        with self._returned:
-            while True:
-                if self._closed:
-                    msg = f"{command.name}: the layer is closed; open a new one"
-                    raise BackendUnavailable(msg)
-                self._waiting += 1
-                try:
-                    if self._idle:
-                        return self._idle.pop()
-                    if len(self._wires) + self._opening < self._limit:
-                        break
-                    if not self._returned.wait(deadline - time.monotonic()) and time.monotonic() >= deadline:
-                        raise BackendTimeout(self._exhausted(command))
-                except IndexError:
-                    continue
-                finally:
-                    self._waiting -= 1
-            self._opening += 1
-            generation = self._generation
-        return self._open(generation)
-
-    def _open(self, generation: int) -> Wire:
-        wire = None
+        """Queue up, and return a wire: one that came back, or one of our own opening."""
+        turn = _Turn()
         try:
-            wire = self._open_wire()
+            with self._lock:
+                self._queue.append(turn)
+            self._serve()
+            turn.wait(self._timeout)
+            self._leave(turn)
+            wire = self._open() if turn.may_open else turn.wire
         finally:
-            with self._returned:
-                self._opening -= 1
-                if wire is None:
-                    self._returned.notify()
-                else:
-                    wire.generation = generation
-                    self._wires.add(wire)
+            self._leave(turn)
+            if turn.may_open:
+                with self._lock:
+                    self._opening -= 1
+                self._serve()
+        if wire is None:
+            raise turn.refused or BackendTimeout(self._exhausted(command))
         return wire
+
+    def _leave(self, turn: _Turn) -> None:
+        with self._lock:
+            if turn in self._queue:
+                self._queue.remove(turn)
+
+    def _open(self) -> Wire:
+        generation = self._generation
+        wire = self._open_wire()
+        wire.generation = generation
+        with self._lock:
+            self._wires.add(wire)
+        return wire
+
+    def _serve(self) -> None:
+        """Let those at the head of the queue go on, as far as there are wires or room for more."""
+        with self._lock:
+            while self._queue:
+                turn = self._queue[0]
+                if self._closed:
+                    turn.refused = WireBroken("closed", sent=False)
+                elif self._idle:
+                    try:
+                        turn.wire = self._idle.pop()
+                    except IndexError:
+                        continue
+                elif len(self._wires) + self._opening < self._limit:
+                    self._opening += 1
+                    turn.may_open = True
+                else:
+                    return
+                self._queue.popleft()
+                turn.call()
+        if self._closed:
+            self._close_idle()
 
     def _discard(self, wire: Wire) -> None:
         wire.close()
-        with self._returned:
+        with self._lock:
             self._wires.discard(wire)
-            self._returned.notify()
+        if self._queue:
+            self._serve()
 
     def _exhausted(self, command: Command) -> str:
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         now = time.monotonic()
-        idle = set(self._idle)
-        held = [wire for wire in list(self._wires) if wire not in idle and wire.command is not None]
-        held.sort(key=lambda wire: wire.since)
+        with self._lock:
+            held = [(now - wire.since, wire.command.name, wire.thread) for wire in self._wires if wire.command]
         holders = ", ".join(
-            f"{wire.command.name} in thread {names.get(wire.thread, wire.thread)} for {now - wire.since:.1f} s"
-            for wire in held[:8]
-            if wire.command is not None
+            f"{holding} in thread {names.get(thread, thread)} for {seconds:.1f} s"
+            for seconds, holding, thread in sorted(held, reverse=True)[:8]
         )
         return (
             f"{command.name}: all {self._limit} connections were in use for {self._timeout:g} s; "
             f"raise max_connections in the URL, or see what holds them: {holders or 'connections being opened'}"
         )
 
+    def turn_away(self) -> None:
+        """Refuse all who wait for a wire: the server does not answer."""
+        with self._lock:
+            while self._queue:
+                turn = self._queue.popleft()
+                turn.refused = WireBroken("open", sent=False)
+                turn.call()
+
     def reset(self) -> None:
         """Forget every connection, after a failover say; those in use are closed when they come back."""
-        with self._returned:
+        with self._lock:
             self._generation += 1
-        self.close_idle()
+        self._close_idle()
 
-    def close_idle(self) -> None:
-        """Close the connections that nobody uses."""
+    def _close_idle(self) -> None:
         while self._idle:
             try:
                 wire = self._idle.pop()
@@ -165,9 +214,8 @@ class Pool:
     def close(self) -> None:
         """Close the pool; connections in use are closed when they come back."""
         self._closed = True
-        self.close_idle()
-        with self._returned:
-            self._returned.notify_all()
+        self._close_idle()
+        self._serve()
 
     def after_fork(self) -> None:
         """In a child process: drop the parent's sockets, and its locks, which another thread may have held."""

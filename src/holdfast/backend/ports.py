@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import secrets
 import time
@@ -113,15 +114,20 @@ class AsyncioPort(_Clock):
         task = loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: ended())
+
+        def finish(task: asyncio.Task[None]) -> None:
+            if not task.cancelled():
+                task.exception()  # asyncio would log one that nobody has looked at
+            ended()
 
         def cancel() -> None:
-            if not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(task.cancel)
 
+        task.add_done_callback(finish)
         return cancel
 
-    def may_wait_for(self, place: int) -> bool:  # noqa: ARG002 - other tasks of the loop go on meanwhile
+    def may_wait_for(self, place: int) -> bool:
         """Say that a task may wait for anybody: its loop goes on."""
         return True
 

@@ -63,7 +63,8 @@ class Direct:
         try:
             replies = await self._server.ask_all(commands)
         except WireBroken as broken:
-            raise as_error(broken, self._server.name, commands[0]) from broken
+            doubtful = next((command for command in commands if not command.repeatable), commands[0])
+            raise as_error(broken, self._server.name, doubtful) from broken
         for command, reply in zip(commands, replies, strict=True):
             if type(reply) is ReplyError:
                 raise refusal(reply, self._server.name, command)

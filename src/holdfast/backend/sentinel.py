@@ -8,7 +8,7 @@ from hiredis import ReplyError
 
 from holdfast.backend.failures import WireBroken, code_of
 from holdfast.backend.link import Ask, Colour
-from holdfast.backend.url import Address, Topology
+from holdfast.backend.topology import Address, Topology
 from holdfast.commands import Command, Reply
 from holdfast.errors import BackendError
 
@@ -42,9 +42,10 @@ class Primary:
             except BackendError as error:
                 refused = error
                 continue
-            if isinstance(reply, list) and len(reply) == 2:
+            if reply is not None and type(reply) is not ReplyError:
+                host, port = reply
                 self._sentinels.sort(key=lambda known: known != sentinel)
-                return bytes(reply[0]).decode(), int(reply[1])
+                return host.decode(), int(port)
             refused = self._refusal(reply)
         if refused is not None:
             raise refused
@@ -58,7 +59,7 @@ class Primary:
     async def verify(self, ask: Ask) -> None:
         """Make sure that the server just connected is a primary; a sentinel may lag behind."""
         reply = await ask(_ROLE)
-        if isinstance(reply, list) and reply and reply[0] != b"master":
+        if type(reply) is not ReplyError and reply[0] != b"master":
             raise WireBroken("refused", sent=False, detail="it is a replica, waiting for the sentinels to agree")
 
 

@@ -7,139 +7,143 @@
     answers NOSCRIPT        has the script's text    send that instead
     answers READONLY        -                        forget all connections, find the primary, send once more
 
-Re-sending happens at most once a call. Whatever is raised here counts as one failure for the breaker.
+Re-sending happens at most once a call, and not at all once the breaker is open. Whatever is raised here counts for the
+breaker.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
 
 from hiredis import ReplyError
 
 from holdfast._calls import drive
-from holdfast.backend.breaker import Breaker
+from holdfast.backend.breaker import THRESHOLD, Breaker
 from holdfast.backend.failures import WireBroken, code_of
-from holdfast.backend.link import BlockingLink, Link
+from holdfast.backend.link import Link
 from holdfast.commands import Command, Reply
 from holdfast.events import BreakerClosed, BreakerOpened, Event
 
-T = TypeVar("T")
 Emit = Callable[[Event], None]
 
 
 class Server:
     """Asks one server, in one colour. Error replies are values; a server that cannot be asked raises WireBroken."""
 
-    __slots__ = ("_breaker", "_emit", "link", "name")
+    __slots__ = ("_ask_link_now", "_breaker", "_emit", "link", "name")
 
     def __init__(self, link: Link, breaker: Breaker, name: str, emit: Emit) -> None:
         self.link = link
         self.name = name
+        self._ask_link_now: Callable[[Command], Reply] = getattr(link, "ask_now", _never)
         self._breaker = breaker
         self._emit = emit
 
-    async def ask(self, command: Command) -> Reply:
-        """Send one command and return its reply."""
-        if self._breaker.tripped:
-            return await self._probe(lambda: self._ask(command))
-        try:
-            reply = await self.link.ask(command)
-        except WireBroken as broken:
-            reply = await self._once_more(broken, command)
-        if self._breaker.failures:
-            self._succeeded()
-        return await self._mend(reply, command) if type(reply) is ReplyError else reply
-
     def ask_now(self, command: Command) -> Reply:
         """Do what `ask` does over a blocking link, without a coroutine where nothing is amiss."""
-        if self._breaker.tripped or self._breaker.failures:
+        if self._breaker.failures:
             return drive(self.ask(command))
         try:
-            reply = cast("BlockingLink", self.link).ask_now(command)
+            reply = self._ask_link_now(command)
         except WireBroken as broken:
-            reply = drive(self._once_more(broken, command))
-        return drive(self._mend(reply, command)) if type(reply) is ReplyError else reply
+            return drive(self.ask(command, first=broken))
+        return drive(self.ask(command, first=reply)) if type(reply) is ReplyError else reply
+
+    async def ask(self, command: Command, first: ReplyError | WireBroken | None = None) -> Reply:
+        """Send one command and return its reply; `first` is what came of sending it once already."""
+        probing = first is None and self._breaker.tripped and self._admit()
+        try:
+            try:
+                if first is None:
+                    reply = await self.link.ask(command)
+                elif isinstance(first, WireBroken):
+                    raise first
+                else:
+                    reply = first
+            except WireBroken as broken:
+                self._prepare_second_try(broken, (command,), probing=probing)
+                reply = await self.link.ask(command)
+            if type(reply) is ReplyError:
+                reply = await self._mend(reply, command)
+        except WireBroken as broken:
+            self._failed(broken, probing=probing)
+            raise
+        except BaseException:
+            if probing:
+                self._breaker.withdraw()
+            raise
+        if self._breaker.failures:
+            self._succeeded(probing=probing)
+        return reply
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""
-        if self._breaker.tripped:
-            return await self._probe(lambda: self._ask_all(commands))
-        replies = await self._ask_all(commands)
-        if self._breaker.failures:
-            self._succeeded()
-        return replies
-
-    async def _ask(self, command: Command) -> Reply:
+        probing = self._breaker.tripped and self._admit()
         try:
-            reply = await self.link.ask(command)
-        except WireBroken as broken:
-            reply = await self._once_more(broken, command)
-        return await self._mend(reply, command) if type(reply) is ReplyError else reply
-
-    async def _once_more(self, broken: WireBroken, command: Command) -> Reply:
-        """Send a command a second time if that is safe, on a connection that is certainly new."""
-        if not broken.may_resend(command):
-            raise self._failed(broken)
-        self.link.reset()
-        try:
-            return await self.link.ask(command)
-        except WireBroken as again:
-            raise self._failed(again) from None
-
-    async def _ask_all(self, commands: Sequence[Command]) -> list[Reply]:
-        try:
-            replies = await self.link.ask_all(commands)
-        except WireBroken as broken:
-            if not all(broken.may_resend(command) for command in commands):
-                raise self._failed(broken) from None
-            self.link.reset()
             try:
                 replies = await self.link.ask_all(commands)
-            except WireBroken as again:
-                raise self._failed(again) from None
-        for index, reply in enumerate(replies):
-            if type(reply) is ReplyError:
-                replies[index] = await self._mend(reply, commands[index])
+            except WireBroken as broken:
+                self._prepare_second_try(broken, commands, probing=probing)
+                replies = await self.link.ask_all(commands)
+            for index, reply in enumerate(replies):
+                if type(reply) is ReplyError:
+                    replies[index] = await self._mend(reply, commands[index])
+        except WireBroken as broken:
+            self._failed(broken, probing=probing)
+            raise
+        except BaseException:
+            if probing:
+                self._breaker.withdraw()
+            raise
+        if self._breaker.failures:
+            self._succeeded(probing=probing)
         return replies
+
+    def _prepare_second_try(self, broken: WireBroken, commands: Sequence[Command], *, probing: bool) -> None:
+        """See to it that the second try gets a new connection; raise if there must be none."""
+        if not all(broken.may_resend(command) for command in commands):
+            raise broken
+        if self._breaker.tripped and not probing:  # somebody else learned meanwhile that the server is dead
+            raise WireBroken("open", sent=broken.sent) from broken
+        self.link.reset()
 
     async def _mend(self, reply: ReplyError, command: Command) -> Reply:
         """Answer the two refusals that another try cures: nothing was executed, so any command may be sent again."""
         code = code_of(reply)
         if code == "NOSCRIPT" and command.fallback:
-            again = command._replace(words=command.fallback, fallback=())
-        elif code == "READONLY":
+            return await self.link.ask(command._replace(words=command.fallback, fallback=()))
+        if code == "READONLY":
             self.link.reset()
-            again = command
-        else:
-            return reply
-        try:
-            return await self.link.ask(again)
-        except WireBroken as broken:
-            raise self._failed(broken) from None
+            return await self.link.ask(command)
+        return reply
 
-    async def _probe(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Let one caller through while the breaker is tripped; refuse the others at once."""
-        if not self._breaker.admit(time.monotonic()):
+    def _admit(self) -> bool:
+        """Say whether this call is the breaker's probe; raise if it must not go through."""
+        admission = self._breaker.admit(time.monotonic())
+        if admission == "refused":
             raise WireBroken("open", sent=False)
-        try:
-            answer = await ask()
-        except WireBroken:
-            raise
-        except BaseException:
-            self._breaker.withdraw()
-            raise
-        self._succeeded()
-        return answer
+        return admission == "probe"
 
-    def _succeeded(self) -> None:
-        if self._breaker.success():
+    def _succeeded(self, *, probing: bool) -> None:
+        if self._breaker.success(probe=probing):
             self._emit(BreakerClosed(self.name))
 
-    def _failed(self, broken: WireBroken) -> WireBroken:
-        if broken.how != "closed":
-            retry_in = self._breaker.failure(time.monotonic())
-            if retry_in is not None:
-                self._emit(BreakerOpened(self.name, retry_in))
-        return broken
+    def _failed(self, broken: WireBroken, *, probing: bool) -> None:
+        if broken.how in {"closed", "open"}:
+            if probing:
+                self._breaker.withdraw()
+            return
+        weight = 1
+        if broken.how == "timeout":
+            weight = THRESHOLD
+            self.link.reset()
+        retry_in = self._breaker.failure(time.monotonic(), weight=weight, probe=probing)
+        if retry_in is not None:
+            self.link.turn_away()
+            self._emit(BreakerOpened(self.name, retry_in))
+
+
+def _never(command: Command) -> Reply:
+    msg = f"{command.name}: only a blocking link answers without a coroutine"
+    raise RuntimeError(msg)

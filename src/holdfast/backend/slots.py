@@ -9,7 +9,7 @@ from binascii import crc_hqx
 from collections.abc import Sequence
 from typing import Any, Final
 
-from holdfast.backend.url import Address
+from holdfast.backend.topology import Address
 
 COUNT: Final = 16384
 
@@ -42,4 +42,4 @@ def owners(reply: Sequence[Any], asked: Address) -> list[Address | None]:
 def moved_to(message: str, asked: Address) -> Address:
     """Return the address in a MOVED or ASK reply: ``MOVED slot host:port``."""
     host, _, port = message.split(" ")[2].rpartition(":")
-    return (host or asked[0], int(port))
+    return (asked[0] if host in {"", "?"} else host, int(port))

@@ -7,20 +7,25 @@ any failure a wire is closed, never reused: a reply that nobody read must not an
 
 from __future__ import annotations
 
-import select
+import contextlib
 import socket
 import ssl
 import sys
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+from weakref import finalize
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, new_reader, pack, wait_in_kernel
+from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack, wait_in_kernel
 from holdfast.backend.failures import WireBroken
 from holdfast.commands import Command, Reply
 
-_CHUNK = 65536
+_CHUNK: Final = 65536
+SPOILT: Final = -1
+"""The generation of a wire that must not be used again."""
+DAY: Final = 86400.0
+"""How long a command that blocks without limit may wait before its connection counts as dead, in seconds."""
 
 
 class Wire(Protocol):
@@ -29,6 +34,7 @@ class Wire(Protocol):
     command: Command | None
     thread: int
     since: float
+    """When it was last lent; 0 for one that is fresh."""
     generation: int
 
     def ask(self, command: Command) -> Reply:
@@ -51,36 +57,33 @@ class Wire(Protocol):
 class SocketWire:
     """A wire over a socket that redis-py has connected."""
 
-    __slots__ = ("_buffer", "_connection", "_poll", "_reader", "_sock", "_timeout", "command", "generation", "since",
-                 "thread")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_close", "_reader", "_sock", "_timeout", "command", "generation",
+                 "since", "thread")  # fmt: skip
 
     def __init__(self, connection: Any, sock: socket.socket, timeout: float) -> None:
-        self._connection = connection
+        # Also closes a wire that Ctrl-C made its borrower forget, and those that are left when the interpreter exits.
+        self._close = finalize(self, _close, connection, sock)
         self._sock = sock
         self._reader = new_reader()
         self._buffer = memoryview(bytearray(_CHUNK))
         self._timeout = timeout
-        self._poll: Any = None
         self.command: Command | None = None
         self.thread = 0
         self.since = 0.0
         self.generation = 0
-        if not isinstance(sock, ssl.SSLSocket) and sys.platform != "win32":
-            wait_in_kernel(sock, timeout)
-        else:
-            sock.settimeout(timeout)
+        self._be_patient_for(timeout)
 
     def ask(self, command: Command) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
         if command.blocks is not None:
-            self._allow(command.blocks)
+            self._be_patient_for(command.blocks + self._timeout if command.blocks else DAY)
         self._send(pack(command.words), whole=True)
-        reply = self._reader.gets()
+        reply = INCOMPLETE
         while reply is INCOMPLETE:
             self._receive()
-            reply = self._reader.gets()
-            while type(reply) is hiredis.PushNotification:
-                reply = self._reader.gets()
+            reply = self._next()
+        if self._reader.has_data():
+            self._drop_rest()
         return reply
 
     def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
@@ -88,12 +91,31 @@ class SocketWire:
         self._send(b"".join([pack(command.words) for command in commands]), whole=len(commands) == 1)
         replies: list[Reply] = []
         while len(replies) < len(commands):
-            reply = self._reader.gets()
+            reply = self._next()
             if reply is INCOMPLETE:
                 self._receive()
-            elif type(reply) is not hiredis.PushNotification:
+            else:
                 replies.append(reply)
+        if self._reader.has_data():
+            self._drop_rest()
         return replies
+
+    def _next(self) -> Reply:
+        """Return the next complete reply, past what the server pushes unasked."""
+        try:
+            reply = self._reader.gets()
+            while type(reply) is hiredis.PushNotification:
+                reply = self._reader.gets()
+        except hiredis.HiredisError as error:
+            raise WireBroken("lost", sent=True, detail="not the Redis protocol") from error
+        return reply
+
+    def _drop_rest(self) -> None:
+        """Let only push messages go by: after a reply that nobody asked for the wire is out of step."""
+        with contextlib.suppress(WireBroken):
+            if self._next() is INCOMPLETE and not self._reader.has_data():
+                return
+        self.generation = SPOILT
 
     def _send(self, payload: bytes, *, whole: bool) -> None:
         try:
@@ -113,13 +135,9 @@ class SocketWire:
             raise WireBroken("lost", sent=True, detail=type(error).__name__) from error
         if not count:
             raise WireBroken("lost", sent=True, detail="end of stream")
-        try:
-            self._reader.feed(self._buffer, 0, count)
-        except hiredis.HiredisError as error:
-            raise WireBroken("lost", sent=True, detail="not the Redis protocol") from error
+        self._reader.feed(self._buffer, 0, count)
 
-    def _allow(self, blocks: float) -> None:
-        seconds = blocks + self._timeout if blocks else _DAY
+    def _be_patient_for(self, seconds: float) -> None:
         if isinstance(self._sock, ssl.SSLSocket) or sys.platform == "win32":
             self._sock.settimeout(seconds)
         else:
@@ -127,18 +145,35 @@ class SocketWire:
 
     def is_stale(self) -> bool:
         """Say whether the other side has closed the connection, or sent something unasked."""
-        if not hasattr(select, "poll"):
-            return bool(select.select([self._sock], [], [], 0)[0])
-        if self._poll is None:
-            self._poll = select.poll()
-            self._poll.register(self._sock, select.POLLIN | select.POLLHUP | select.POLLERR)
-        return bool(self._poll.poll(0))
+        if not has_arrived(self._sock):
+            return False
+        if isinstance(self._sock, ssl.SSLSocket):
+            return self._is_stale_inside()
+        return True
+
+    def _is_stale_inside(self) -> bool:
+        """Look under TLS, where session tickets come in that are nobody's business."""
+        self._sock.settimeout(0)
+        try:
+            self._sock.recv(1)
+        except ssl.SSLWantReadError:
+            self._be_patient_for(self._timeout)
+            return False
+        except OSError:
+            return True
+        return True
+
+    def interrupt(self) -> None:
+        """Make a thread that waits for a reply here find the connection lost."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the socket, without a word to the server; in a forked child the parent's stays open."""
-        self._sock.close()
-        self._connection._sock = None  # noqa: SLF001 - so that redis-py's finalizer finds nothing to shut down
+        self._close()
 
 
-_DAY = 86400.0
-"""How long a command that blocks without limit may wait before its connection counts as dead."""
+def _close(connection: Any, sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        sock.close()
+    connection._sock = None  # noqa: SLF001 - so that redis-py's finalizer finds nothing to shut down

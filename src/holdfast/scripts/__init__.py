@@ -35,6 +35,6 @@ class Script:
 @cache
 def load(name: str, *, repeatable: bool = False) -> Script:
     """Return the script in ``<name>.lua``. Say `repeatable` only of one that may be executed twice."""
-    source = files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    source = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, digest, repeatable)
