@@ -4,99 +4,62 @@ Rules.
 
 1. A flight belongs to the work that loads, not to the caller that opened it. Callers are members and may leave.
 2. When the last member leaves, the flight is taken off the map and its work cancelled, in one step: nobody can join a
-   flight that is about to be cancelled.
+   flight that is about to be cancelled. One whose value is on its way to Redis is left alone: nobody could tell any
+   more when the value arrives there.
 3. A flight is off the map before its value is sent to Redis: a caller that comes later asks Redis itself.
 4. A revoked flight (its key was invalidated, set or refreshed meanwhile) is off the map and must not store its value.
    Its members still get it: they came before.
-5. Who loads one key and waits for another remembers it, so that a circle of waiting is seen before it closes.
+5. A fill never overlaps with a change of its key on request. Who changes the key holds it, so that no fill begins, and
+   waits for those under way before the command is sent: on several connections the order of sending decides nothing.
+6. The fills of one key go one after the other, in the order of their loads: the newest value stays.
+7. A fill that cannot be waited for (it runs in the loop that the caller blocks) is doomed: it deletes what it stored.
+   Until then a barrier lies on the key, a flight that brings nothing: callers wait for it, and nobody reads.
+8. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
+   of waiting is seen before it closes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from contextvars import ContextVar
-from dataclasses import dataclass
 
-LOADING: ContextVar[tuple[Flight, ...]] = ContextVar("holdfast_loading", default=())
-"""The flights whose loaders run around the current code, outermost first."""
-
-
-class Abandoned(Exception):  # noqa: N818 - what happened
-    """The work ended without a result, cancelled or interrupted; its members have to start again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Landing:
-    """What a flight brought: a stored form from which every member takes a copy of its own."""
-
-    raw: bytes
-    """The frame, as stored or as it would have been."""
-    reader: object
-    """Who made the frame; a member that reads otherwise must not take the ready-made copy."""
-
-
-class Flight:
-    """One load."""
-
-    __slots__ = ("_cancel", "cancelled", "copies", "future", "key", "members", "place", "revoked", "waits_for")
-
-    def __init__(self, key: str, place: int) -> None:
-        self.key = key
-        self.place = place
-        """The thread that the load runs in, see `Port.may_wait_for`."""
-        self.future: Future[Landing] = Future()
-        self.members = 1
-        self.revoked = False
-        self.cancelled = False
-        self.copies: list[object] = []
-        """The decoded copy that was made when the value was checked: for one member; the others decode their own."""
-        self.waits_for: set[Flight] = set()
-        self._cancel: Callable[[], object] | None = None
-
-    def cancel_with(self, cancel: Callable[[], object]) -> None:
-        """Note how to stop the work; stop it at once if everybody has left already."""
-        self._cancel = cancel
-        if self.cancelled:
-            cancel()
-
-    def cancel(self) -> None:
-        """Stop the work."""
-        self.cancelled = True
-        if self._cancel is not None:
-            self._cancel()
-
-    def land(self, landing: Landing, copy: object) -> None:
-        """Give the result to the members."""
-        self.copies.append(copy)
-        self.future.set_result(landing)
-
-    def fail(self, error: BaseException) -> None:
-        """Give an error to the members."""
-        self.future.set_exception(error)
-
-    def ended(self) -> None:
-        """Note that the work is over; if it brought nothing, the members have to start again."""
-        if not self.future.done():
-            self.future.set_exception(Abandoned())
+from holdfast._flight import CircularWait, Flight
 
 
 class Flights:
     """The flights of one layer in this process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[str, Flight] = {}
+        self.after_fork()
 
     def after_fork(self) -> None:
         """In a child process: the parent's loads will not end here."""
         self._lock = threading.Lock()
-        self._open = {}
+        self._open: dict[str, Flight] = {}
+        self._filling: dict[str, list[Flight]] = {}
+        """Flights whose values are on their way to Redis, oldest first."""
+        self._held: dict[str, int] = {}
+        """Keys that are being changed on request, by how many callers."""
+        self._barriers: dict[str, Flight] = {}
+        self._blocked: dict[int, list[Flight]] = {}
+        """What the blocking callers in a place wait for; the last one is in the way of all else there."""
 
     def has(self, key: str) -> bool:
         """Say whether there is a flight to join. Takes no lock: the answer may be old when it arrives."""
         return key in self._open
+
+    def barred(self, key: str) -> bool:
+        """Say whether what Redis has under a key is about to be deleted, and must not be read."""
+        return key in self._barriers
+
+    def follow(self, key: str) -> Flight | None:
+        """Join the flight of a key, if there is one."""
+        with self._lock:
+            flight = self._open.get(key)
+            if flight is not None:
+                flight.members += 1
+            return flight
 
     def join(self, key: str, place: int) -> tuple[Flight, bool]:
         """Return the flight of a key and whether the caller opened it and has to start its work."""
@@ -111,18 +74,17 @@ class Flights:
     def replace(self, key: str, place: int) -> Flight:
         """Open a new flight whether or not there is one; an old one is revoked."""
         with self._lock:
-            old = self._open.get(key)
-            if old is not None:
-                old.revoked = True
-            flight = self._open[key] = Flight(key, place)
+            self._revoke(key)
+            flight = self._open[key] = Flight(key, place, replaces=True)
             return flight
 
     def leave(self, flight: Flight) -> None:
         """Let a member go; cancel the work when it was the last one."""
         with self._lock:
             flight.members -= 1
-            if flight.members or flight.future.done():
+            if flight.members or flight.filled is not None or flight.future.done():
                 return
+            flight.revoked = True  # a loader may choose to survive its cancellation
             self._remove(flight)
         flight.cancel()
 
@@ -131,51 +93,124 @@ class Flights:
         with self._lock:
             self._remove(flight)
 
-    def revoke(self, key: str) -> None:
-        """Take the flight of a key off the map and keep it from storing its value."""
+    def hold(self, keys: Iterable[str]) -> list[Flight]:
+        """Keep all loads of these keys from storing, until `release`; return the fills that are under way."""
         with self._lock:
-            flight = self._open.pop(key, None)
-            if flight is not None:
-                flight.revoked = True
+            fills: list[Flight] = []
+            for key in keys:
+                self._held[key] = self._held.get(key, 0) + 1
+                self._revoke(key)
+                fills += self._filling.get(key, ())
+            for fill in fills:
+                fill.revoked = True
+            return fills
+
+    def release(self, keys: Iterable[str]) -> None:
+        """Let loads that begin from now on store; those that began before may have read an older entry."""
+        with self._lock:
+            for key in keys:
+                self._held[key] = self._held.get(key, 1) - 1  # a fork may have forgotten it
+                if not self._held[key]:
+                    del self._held[key]
+                self._revoke(key)
+
+    def begin_fill(self, flight: Flight) -> list[Flight] | None:
+        """Take a flight off the map for its value to be sent; return the fills to wait for, None if it must not be."""
+        with self._lock:
+            self._remove(flight)
+            if flight.revoked or flight.key in self._held:
+                return None
+            fills = self._filling.setdefault(flight.key, [])
+            earlier = list(fills)
+            fills.append(flight)
+            flight.filled = Future()
+            return earlier
+
+    def doom(self, fill: Flight) -> None:
+        """Let a fill delete what it stores, and keep callers from reading it until then; harmless if it is over."""
+        with self._lock:
+            key = fill.key
+            if fill in self._filling.get(key, ()):
+                fill.doomed = True
+                barrier = self._barriers.setdefault(key, Flight(key, fill.place))
+                self._open.setdefault(key, barrier)
+
+    def end_fill(self, fill: Flight, *, undone: bool = False) -> bool:
+        """Note that a fill is over; return False if it has to delete what it stored first, and then say so."""
+        with self._lock:
+            if fill.doomed and not undone:
+                return False
+            fills = self._filling.get(fill.key, [])
+            if fill in fills:  # a fork may have forgotten it
+                fills.remove(fill)
+            barrier = None if fills else self._barriers.pop(fill.key, None)
+            if not fills:
+                self._filling.pop(fill.key, None)
+            if barrier is not None:
+                self._remove(barrier)
+        if fill.filled is not None:
+            fill.filled.set_result(None)
+        if barrier is not None:
+            barrier.ended()
+        return True
+
+    def _revoke(self, key: str) -> None:
+        flight = self._open.get(key)
+        if flight is not None and flight is not self._barriers.get(key):
+            flight.revoked = True
+            self._remove(flight)
 
     def _remove(self, flight: Flight) -> None:
         if self._open.get(flight.key) is flight:
-            del self._open[flight.key]
+            barrier = self._barriers.get(flight.key)
+            if barrier is None:
+                del self._open[flight.key]
+            else:
+                self._open[flight.key] = barrier
 
-    def await_inside(self, flight: Flight) -> Flight | None:
-        """Note that the load around the caller now waits for `flight`; return that load, or None outside of one.
+    def begin_wait(self, flight: Flight, blocked: int | None, inside: tuple[Flight, ...], *, opened: bool = False) -> None:
+        """Note that a caller waits for a flight or its fill, until `end_wait` with the same arguments.
+
+        Args:
+            flight: what it waits for.
+            blocked: the place that the caller blocks meanwhile, None if it blocks none.
+            inside: the flights that cannot go on meanwhile, the innermost last.
+            opened: whether the caller opened the flight, so that it cannot be in the way of it.
 
         Raises:
-            CircularWait: `flight` waits, directly or not, for a load around the caller.
+            CircularWait: the flight waits, directly or not, for one of those, or for the blocked place.
         """
-        loading = LOADING.get()
-        if not loading:
-            return None
+        if not inside and blocked is None:
+            return
         with self._lock:
-            if _reaches(flight, frozenset(loading)):
+            if not opened and any(ahead in inside or ahead.place == blocked for ahead in self._ahead_of(flight)):
                 raise CircularWait(flight.key)
-            loading[-1].waits_for.add(flight)
-        return loading[-1]
+            if inside:
+                inside[-1].waits_for.add(flight)
+            if blocked is not None:
+                self._blocked.setdefault(blocked, []).append(flight)
 
-    def await_over(self, waiter: Flight | None, flight: Flight) -> None:
-        """Note that the wait has ended."""
-        if waiter is not None:
-            with self._lock:
-                waiter.waits_for.discard(flight)
+    def end_wait(self, flight: Flight, blocked: int | None, inside: tuple[Flight, ...]) -> None:
+        """Note that a wait that began has ended."""
+        if not inside and blocked is None:
+            return
+        with self._lock:
+            if inside:
+                inside[-1].waits_for.discard(flight)
+            if blocked is not None:
+                stack = self._blocked.get(blocked, [])
+                if flight in stack:  # a fork may have forgotten it
+                    stack.remove(flight)
+                if not stack:
+                    self._blocked.pop(blocked, None)
 
-
-class CircularWait(Exception):  # noqa: N818 - what was found
-    """Waiting for this flight would never end."""
-
-
-def _reaches(start: Flight, targets: frozenset[Flight]) -> bool:
-    seen: set[Flight] = set()
-    ahead = [start]
-    while ahead:
-        flight = ahead.pop()
-        if flight in targets:
-            return True
-        if flight not in seen:
-            seen.add(flight)
-            ahead.extend(flight.waits_for)
-    return False
+    def _ahead_of(self, flight: Flight) -> Iterator[Flight]:
+        """Yield a flight and all that have to go on before it can: what it waits for, and what blocks its place."""
+        seen = {flight}
+        ahead = [flight]
+        while ahead:
+            flight = ahead.pop()
+            yield flight
+            for other in {*flight.waits_for, *self._blocked.get(flight.place, ())[-1:]} - seen:
+                seen.add(other)
+                ahead.append(other)

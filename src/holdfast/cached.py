@@ -21,6 +21,7 @@ from holdfast.core.plan import Plan
 from holdfast.engine import Engine, Options
 from holdfast.errors import ConfigurationError
 from holdfast.key_arguments import by_arguments
+from holdfast.key_binding import describe
 from holdfast.key_requests import by_request
 from holdfast.keybuilders import CompiledKey, compile_key
 from holdfast.serializers import return_kind
@@ -58,6 +59,8 @@ class Recipe:
         find_engine: Callable[[], Engine],
     ) -> None:
         self.function = raw_function(function)
+        self._binds = inspect.isfunction(function) or isinstance(function, classmethod)
+        """Whether an instance or class that it is bound to is its first argument, whatever that is called."""
         self.is_async = is_async(function)
         self.find_engine = find_engine
         self._options = options
@@ -87,7 +90,8 @@ class Recipe:
             compiled = compile_key(self.function, builder=builder, version=self._options.version)
         # Not when decorating: the annotation may name a class that is defined further down.
         plan = engine.plan(self._options, compiled.pattern, return_kind(self.function))
-        return Binding(engine, engine.caching, plan, compiled.name_of, engine.prefix, compiled.takes_instance)
+        takes_instance = self._binds or compiled.takes_instance
+        return Binding(engine, engine.caching, plan, compiled.name_of, engine.prefix, takes_instance)
 
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call of a plain function."""
@@ -123,19 +127,22 @@ def raw_function(function: Any) -> Callable[..., Any]:
     Raises:
         ConfigurationError: there is none that could be cached.
     """
-    if isinstance(function, classmethod | staticmethod):
-        function = function.__func__
-    if isinstance(function, property):
+    inner: Any = cast("Any", function).__func__ if isinstance(function, classmethod | staticmethod) else function
+    if isinstance(inner, property):
         msg = "cannot cache a property: put @property outside, above the decorator"
         raise ConfigurationError(msg)
-    if not callable(function) or isinstance(function, type):
-        msg = f"cannot cache {function!r}: decorate a function or method"
+    if not callable(inner) or isinstance(inner, type):
+        what = f"the class {inner.__qualname__}" if isinstance(inner, type) else f"a value of type {type(inner).__name__}"
+        msg = f"cannot cache {what}: put @cached(ttl=...), with its parentheses, above a function or method"
         raise ConfigurationError(msg)
-    inner = inspect.unwrap(function)
-    if inspect.isgeneratorfunction(inner) or inspect.isasyncgenfunction(inner):
-        msg = f"cannot cache the generator function {function.__qualname__}: return a list instead of yielding"
+    if _yields(inspect.unwrap(inner)) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
+        msg = f"cannot cache the generator function {describe(inner)}: return a list instead of yielding"
         raise ConfigurationError(msg)
-    return cast("Callable[..., Any]", function)
+    return cast("Callable[..., Any]", inner)
+
+
+def _yields(function: Any) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 class BoundCachedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # generic only in newer stubs
@@ -153,7 +160,7 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
         self._self_recipe = recipe
         self._self_answer = answer
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Answer a call that came through no instance.
 
         wrapt's own would first look whether the function is bound, by an attribute that a plain function lacks; that

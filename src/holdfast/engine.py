@@ -70,6 +70,9 @@ class Options:
         if condition is not None and not callable(condition):
             msg = "condition= must be a function of the result that says whether to store it"
             raise ConfigurationError(msg)
+        if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"version must be text, not {type(version).__name__}: write version='2'"
+            raise ConfigurationError(msg)
         lifetime = Lifetime.of(ttl, jitter)
         errors = _error_classes(cache_errors)
         return cls(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from types import MethodType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast, overload
 
-from holdfast._calls import as_coroutine, drive
+from holdfast._calls import drive
 from holdfast._missing import Missing
-from holdfast.cached import Binding, BoundCachedFunction, CachedFunction, Recipe
+from holdfast.cached import Binding, BoundCachedFunction, CachedFunction, Recipe, plain_load
 from holdfast.core import single
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.errors import ConfigurationError
@@ -33,20 +34,29 @@ class Entries(Generic[P, R]):
         return cast("Callable[..., Any]", getattr(self._function, "__wrapped__", self._function))
 
     def _load(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
+        """Return what a blocking verb calls to load."""
+        return plain_load(self._original(), args, kwargs)
+
+    def _aload(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Awaitable[Any]]:
+        """Return what an async verb calls to load; a plain function runs on the loop."""
         original = self._original()
         if self._recipe.is_async:
             return lambda: original(*args, **kwargs)
-        return lambda: as_coroutine(lambda: original(*args, **kwargs))
+
+        async def run() -> Any:  # a real coroutine: no event loop could make sense of a smuggled StopIteration
+            return original(*args, **kwargs)
+
+        return run
 
     def _refuse_async(self, verb: str) -> None:
         if self._recipe.is_async:
             _fail_async(self._recipe.function.__qualname__, verb)
 
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key in Redis under which the result of this call is kept."""
         return self._find(args, kwargs)[1]
 
-    def get(self, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+    def get(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
         """Return what is stored for this call, or `MISSING`; the function is not called.
 
         Raises:
@@ -55,12 +65,12 @@ class Entries(Generic[P, R]):
         binding, key = self._find(args, kwargs)
         return cast("R | Missing", drive(single.read(binding.caching, binding.engine.blocking, binding.plan, key)))
 
-    async def aget(self, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
+    async def aget(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
         """Do what `get` does, for async callers."""
         binding, key = self._find(args, kwargs)
         return cast("R | Missing", await single.read(binding.caching, binding.engine.asyncio, binding.plan, key))
 
-    def set(self, value: R, *args: P.args, **kwargs: P.kwargs) -> None:
+    def set(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store `value` as the result of this call, as if the function had just returned it.
 
         Raises:
@@ -70,12 +80,12 @@ class Entries(Generic[P, R]):
         binding, key = self._find(args, kwargs)
         drive(single.write(binding.caching, binding.engine.blocking, binding.plan, key, value))
 
-    async def aset(self, value: R, *args: P.args, **kwargs: P.kwargs) -> None:
+    async def aset(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what `set` does, for async callers."""
         binding, key = self._find(args, kwargs)
         await single.write(binding.caching, binding.engine.asyncio, binding.plan, key, value)
 
-    def invalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the entry of this call; say whether there was one.
 
         Raises:
@@ -84,60 +94,60 @@ class Entries(Generic[P, R]):
         binding, key = self._find(args, kwargs)
         return drive(single.invalidate(binding.caching, binding.engine.blocking, binding.plan, key))
 
-    async def ainvalidate(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    async def ainvalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Do what `invalidate` does, for async callers."""
         binding, key = self._find(args, kwargs)
         return await single.invalidate(binding.caching, binding.engine.asyncio, binding.plan, key)
 
-    def refresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, store what it returns, and return it, whatever was stored before."""
         self._refuse_async("refresh")
         binding, key = self._find(args, kwargs)
         load = self._load(args, kwargs)
         return cast("R", drive(binding.caching.refresh(binding.engine.blocking, binding.plan, key, load))[0])
 
-    async def arefresh(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def arefresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what `refresh` does, for async callers."""
         binding, key = self._find(args, kwargs)
-        load = self._load(args, kwargs)
+        load = self._aload(args, kwargs)
         return cast("R", (await binding.caching.refresh(binding.engine.asyncio, binding.plan, key, load))[0])
 
-    def bypass(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    def bypass(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself; read nothing and store nothing."""
         self._refuse_async("bypass")
         return cast("R", self._original()(*args, **kwargs))
 
-    async def abypass(self, *args: P.args, **kwargs: P.kwargs) -> R:
+    async def abypass(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what `bypass` does, for async callers."""
-        return cast("R", await self._load(args, kwargs)())
+        return cast("R", await self._aload(args, kwargs)())
 
-    def info(self, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
+    def info(self, /, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
         """Return when the entry of this call was made, how long it stays and how large it is; None without one.
 
         Raises:
             BackendError: Redis could not be used.
         """
         binding, key = self._find(args, kwargs)
-        return drive(single.info(binding.engine.blocking, binding.plan, key))
+        return drive(single.info(binding.caching, binding.engine.blocking, binding.plan, key))
 
-    async def ainfo(self, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
+    async def ainfo(self, /, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
         """Do what `info` does, for async callers."""
         binding, key = self._find(args, kwargs)
-        return await single.info(binding.engine.asyncio, binding.plan, key)
+        return await single.info(binding.caching, binding.engine.asyncio, binding.plan, key)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> tuple[R, CallInfo]:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> tuple[R, CallInfo]:
         """Call the decorated function, and say where the value came from."""
         self._refuse_async("call")
         return cast("tuple[R, CallInfo]", drive(self._call(args, kwargs, blocking=True)))
 
-    async def acall(self, *args: P.args, **kwargs: P.kwargs) -> tuple[R, CallInfo]:
+    async def acall(self, /, *args: P.args, **kwargs: P.kwargs) -> tuple[R, CallInfo]:
         """Do what `call` does, for async callers."""
         return cast("tuple[R, CallInfo]", await self._call(args, kwargs, blocking=False))
 
     async def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, blocking: bool) -> tuple[Any, CallInfo]:
         binding, key = self._find(args, kwargs)
         port = binding.engine.blocking if blocking else binding.engine.asyncio
-        load = self._load(args, kwargs)
+        load = self._load(args, kwargs) if blocking else self._aload(args, kwargs)
         if binding.engine.off.get():
             return await load(), CallInfo("bypassed", 0.0, 0.0)
         outcome = await binding.caching.fetch(port, binding.plan, key, load)
@@ -168,24 +178,26 @@ def entries(function: Callable[..., Any], /) -> Entries[..., Any]:
     Raises:
         ConfigurationError: the function is not decorated with `cached`.
     """
-    instance = getattr(function, "__self__", None)
-    inner: Any = function
-    while inner is not None:
-        recipe = getattr(inner, "_self_recipe", None)
-        if recipe is None:
-            recipe = getattr(getattr(inner, "_self_parent", None), "_self_recipe", None)
-        if isinstance(recipe, Recipe):
-            return Entries(_decorated(inner), recipe, instance)
-        inner = getattr(inner, "__wrapped__", None)
-    msg = f"{getattr(function, '__qualname__', function)!r} has no entries: decorate it with @cached first"
-    raise ConfigurationError(msg)
+    found = _find_decorated(function)
+    if found is None:
+        msg = f"{getattr(function, '__qualname__', function)!r} has no entries: decorate it with @cached first"
+        raise ConfigurationError(msg)
+    if type(found) is BoundCachedFunction:
+        return Entries(found, found._self_parent._self_recipe, getattr(found, "__self__", None))  # noqa: SLF001 - names of wrapt
+    return Entries(found, found._self_recipe, None)  # noqa: SLF001 - wrapt wants its wrappers' own attributes called so
 
 
-def _decorated(found: Any) -> Callable[..., Any]:
-    """Return the cached wrapper itself, past wrappers around it that merely let its attributes show through."""
-    while type(found) not in {CachedFunction, BoundCachedFunction}:
-        found = found.__wrapped__
-    return cast("Callable[..., Any]", found)
+def _find_decorated(function: Any) -> Any:
+    """Return the cached wrapper in or behind a function, bound as the function is."""
+    instance = None
+    while function is not None and type(function) not in {CachedFunction, BoundCachedFunction}:
+        if type(function) is MethodType:  # of @classmethod above @cached since Python 3.13, or of another decorator
+            function, instance = function.__func__, function.__self__
+        else:
+            function = getattr(function, "__wrapped__", None)
+    if type(function) is CachedFunction and instance is not None:
+        return function.__get__(instance, type(instance))
+    return function
 
 
 def _fail_async(name: str, verb: str) -> NoReturn:

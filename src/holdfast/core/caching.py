@@ -2,7 +2,7 @@
 
 The order of a read is that of every path here:
 
-1. A load of this key under way in this process: join it.
+1. A load of this key under way in this process: join it. One that brings nothing does not count.
 2. GET. A usable entry is returned. A read that somebody else has already sent is never shared.
 3. Look at the loads again, since the read took time: join one, or open one.
 
@@ -12,21 +12,22 @@ hit returns what a miss returned, and nobody shares a mutable object.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Literal
 
 from holdfast._calls import drive, original_error
-from holdfast._flights import LOADING, Abandoned, CircularWait, Flight, Flights, Landing
+from holdfast._flight import LOADING, Abandoned, CircularWait, Flight, Landing
+from holdfast._flights import Flights
 from holdfast.codec import NOT_PLAIN
-from holdfast.commands import Command, Reply, put
+from holdfast.commands import Command
+from holdfast.core.filling import blocked_by
+from holdfast.core.loading import Load, Loading, checked
 from holdfast.core.plan import Outcome, Plan, Status
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
-from holdfast.events import BackendFailed, Coalesced, EntryUnreadable, Fill, Hit, LoadFailed, Miss, Refreshed
+from holdfast.events import Coalesced, EntryUnreadable, Hit, Miss, Refreshed
 from holdfast.policy.frame import Frame, Unreadable
 from holdfast.port import BlockingPort, Port, WaitOver
 
-Load = Callable[[], Awaitable[Any]]
 Reason = Literal["absent", "unreadable", "unavailable"]
 
 _ATTEMPTS = 3
@@ -39,7 +40,7 @@ class Caching:
     def __init__(self, recorder: Recorder, *, bypass: bool) -> None:
         self.flights = Flights()
         self.recorder = recorder
-        self._bypass = bypass
+        self._loading = Loading(self.flights, recorder, bypass=bypass)
 
     def fetch_now(self, port: BlockingPort, plan: Plan, key: str, load: Load) -> Outcome:
         """Do what `fetch` does, for a blocking caller.
@@ -48,7 +49,9 @@ class Caching:
         hit's processor time. Whatever is not a hit goes the common way.
         """
         if self.flights.has(key):
-            return drive(self._share(port, plan, key, load, store=True))
+            joined = drive(self._follow(port, plan, key, load))
+            if joined is not None:
+                return joined
         try:
             raw = port.call_now(Command(("GET", key), (key,), True))
         except BackendError as error:
@@ -67,7 +70,9 @@ class Caching:
             SerializationError: the loaded value cannot be stored as it is.
         """
         if self.flights.has(key):
-            return await self._share(port, plan, key, load, store=True)
+            joined = await self._follow(port, plan, key, load)
+            if joined is not None:
+                return joined
         try:
             raw = await port.call(Command(("GET", key), (key,), True))
         except BackendError as error:
@@ -103,7 +108,10 @@ class Caching:
         return value, "hit", raw
 
     async def refresh(self, port: Port, plan: Plan, key: str, load: Load) -> Outcome:
-        """Load and store anew, whatever is stored; a load already under way does not count and does not store."""
+        """Load and store anew, whatever is stored; a load already under way does not count and does not store.
+
+        A result that is not to be stored removes what is; a loader that fails leaves it.
+        """
         flight = self.flights.replace(key, port.place())
         try:
             outcome = await self._ride(port, plan, flight, load, opened=True, store=True)
@@ -114,13 +122,25 @@ class Caching:
         return outcome[0], "refreshed", outcome[2]
 
     async def _miss(self, port: Port, plan: Plan, key: str, load: Load, reason: Reason) -> Outcome:
-        if self.recorder.hooks:
-            self.recorder.emit(Miss(plan.tally.pattern, key, reason))
+        self.missed(plan, key, reason)
         return await self._share(port, plan, key, load, store=reason != "unavailable")
+
+    async def _follow(self, port: Port, plan: Plan, key: str, load: Load) -> Outcome | None:
+        """Join the load of a key; None if it has ended meanwhile or brings nothing, so that Redis has to be asked."""
+        flight = self.flights.follow(key)
+        if flight is None:
+            return None
+        plan.tally.misses += 1
+        try:
+            return await self._ride(port, plan, flight, load, opened=False, store=False)
+        except Abandoned:
+            plan.tally.misses -= 1
+            return None
+        except (WaitOver, CircularWait, Unreadable):
+            return await self._alone(plan, key, load)
 
     async def _share(self, port: Port, plan: Plan, key: str, load: Load, *, store: bool) -> Outcome:
         """Join the load of a key or begin it; load alone where joining would not end, or not in time."""
-        plan.tally.misses += 1
         for _ in range(_ATTEMPTS):
             flight, opened = self.flights.join(key, port.place())
             try:
@@ -133,26 +153,29 @@ class Caching:
 
     async def _ride(self, port: Port, plan: Plan, flight: Flight, load: Load, *, opened: bool, store: bool) -> Outcome:
         """Be a member of a flight until it lands."""
-        waiter = None
+        blocked, inside = blocked_by(port), LOADING.get()
         try:
-            waiter = self.flights.await_inside(flight)
-            if opened:
-                work = self._lead(port, plan, flight, load, store=store)
-                flight.cancel_with(port.start(work, lambda: self._ended(flight)))
-            elif not (flight.future.done() or port.may_wait_for(flight.place)):
-                raise CircularWait(flight.key)
-            landing = await port.wait(flight.future, None if opened else plan.wait)
-        except BaseException:
+            self.flights.begin_wait(flight, blocked, inside, opened=opened)
+            try:
+                if opened:
+                    work = self._loading.lead(port, plan, flight, load, store=store)
+                    flight.cancel_with(port.start(work, lambda: self._ended(flight)))
+                landing = await port.wait(flight.future, None if opened else plan.wait)
+            finally:
+                self.flights.end_wait(flight, blocked, inside)
+        except BaseException as error:
             self.flights.leave(flight)
+            if opened and isinstance(error, Abandoned) and flight.interruption is not None:
+                raise flight.interruption from None
+            flight.untangle(error)
             raise
-        finally:
-            self.flights.await_over(waiter, flight)
         if opened:
             return _taken(plan, flight, landing, "miss")
+        outcome = _taken(plan, flight, landing, "coalesced")
         plan.tally.coalesced += 1
         if self.recorder.hooks:
             self.recorder.emit(Coalesced(plan.tally.pattern, flight.key))
-        return _taken(plan, flight, landing, "coalesced")
+        return outcome
 
     def _ended(self, flight: Flight) -> None:
         self.flights.close(flight)
@@ -160,111 +183,34 @@ class Caching:
 
     async def _alone(self, plan: Plan, key: str, load: Load) -> Outcome:
         """Load for this caller only, and store nothing."""
-        return plan.codec.copy_checked(key, await load()), "miss", None
-
-    async def _lead(self, port: Port, plan: Plan, flight: Flight, load: Load, *, store: bool) -> None:
-        """Load, store, and give the members what came of it."""
-        started = port.monotonic()
-        inside = LOADING.set((*LOADING.get(), flight))
         try:
-            value = await load()
-        except Exception as error:  # it belongs to the members, whatever it is
-            await self._lead_failed(port, plan, flight, error, store=store)
-            return
-        finally:
-            LOADING.reset(inside)
-        try:
-            landing, copy = await self._keep(port, plan, flight, value, port.monotonic() - started, store=store)
-        except Exception as error:  # a value that cannot be stored, a `condition` or `ttl` of the user that raised
-            self.flights.close(flight)
-            flight.fail(error)
-        else:
-            flight.land(landing, copy)
+            value = checked(await load(), key)
+        except Exception as error:
+            self._loading.note_failure(plan, key, original_error(error))
+            raise
+        return plan.codec.copy_checked(key, value), "miss", None
 
-    async def _keep(
-        self, port: Port, plan: Plan, flight: Flight, value: object, load_time: float, *, store: bool
-    ) -> tuple[Landing, object]:
-        """Encode a loaded value, and store it if it is to be stored."""
-        ttl = plan.seconds_for(value, port.random())
-        now = port.now()
-        raw, copy = plan.codec.encode_checked(
-            flight.key, value, id=fill_id(port, now), created=now, fresh_until=now + ttl, load_time=load_time
-        )
-        self.flights.close(flight)
-        if store and ttl:
-            await self._fill(port, plan, flight, raw, ttl, load_time)
-        return Landing(raw, plan.codec), copy
-
-    async def _lead_failed(self, port: Port, plan: Plan, flight: Flight, error: Exception, *, store: bool) -> None:
-        """Give the loader's error to the members, and store it if it is one that is stored."""
-        self.flights.close(flight)
-        cause = original_error(error)
+    def missed(self, plan: Plan, key: str, reason: Reason) -> None:
+        """Count and tell that there is no usable entry."""
+        plan.tally.misses += 1
         if self.recorder.hooks:
-            self.recorder.emit(LoadFailed(plan.tally.pattern, flight.key, type(cause).__name__))
-        try:
-            if store and isinstance(cause, plan.errors):
-                await self._keep_error(port, plan, flight, cause)
-        except Exception as failure:  # of the user's `ttl` or `condition`, or of Redis
-            flight.fail(failure)
-        else:
-            flight.fail(error)
-
-    async def _keep_error(self, port: Port, plan: Plan, flight: Flight, error: BaseException) -> None:
-        ttl = plan.lifetime.seconds_for(error, port.random())
-        now = port.now()
-        raw = plan.codec.encode_error(
-            flight.key, error, plan.errors, id=fill_id(port, now), created=now, fresh_until=now + ttl, load_time=0.0
-        )
-        if raw is not None and ttl:
-            await self._fill(port, plan, flight, raw, ttl, 0.0)
-
-    async def _fill(self, port: Port, plan: Plan, flight: Flight, raw: bytes, ttl: float, load_time: float) -> None:
-        if flight.revoked:
-            return
-        try:
-            await port.call(put(flight.key, raw, ttl))
-        except BackendError as error:
-            self.failed("SET", plan, error)
-            return
-        plan.tally.fills += 1
-        if self.recorder.hooks:
-            self.recorder.emit(Fill(plan.tally.pattern, flight.key, len(raw), ttl, load_time))
-
-    async def ask(self, port: Port, plan: Plan, command: Command) -> Reply:
-        """Read from Redis; None where it could not be asked and the layer goes on without it."""
-        try:
-            return await port.call(command)
-        except BackendError as error:
-            self.failed(command.name, plan, error)
-            return None
+            self.recorder.emit(Miss(plan.tally.pattern, key, reason))
 
     def failed(self, operation: str, plan: Plan, error: BackendError) -> None:
         """Note that Redis could not be used; raise if the layer does not go on without it."""
-        self.note_failure(operation, plan, error)
-        if not self._bypass:
-            raise error
-
-    def note_failure(self, operation: str, plan: Plan, error: BackendError) -> None:
-        """Note that Redis could not be used."""
-        plan.tally.errors += 1
-        if self.recorder.hooks:
-            self.recorder.emit(BackendFailed(operation, f"{type(error).__name__}: {error}"))
+        self._loading.failed(operation, plan, error)
 
 
 def _taken(plan: Plan, flight: Flight, landing: Landing, status: Status) -> Outcome:
     """Return a member's own copy of what its flight brought."""
     codec = plan.codec
+    entry = landing.raw if landing.stored else None
     if landing.reader is codec:
         try:
-            return flight.copies.pop(), status, landing.raw
+            return flight.copies.pop(), status, entry
         except IndexError:  # another member has it
             pass
-    return codec.value(codec.open(flight.key, landing.raw)), status, landing.raw
-
-
-def fill_id(port: Port, now: float) -> str:
-    """Return the name of one fill: random, then the time in microseconds; 32 characters."""
-    return f"{port.token()}{int(now * 1_000_000):016d}"
+    return codec.value(codec.open(flight.key, landing.raw)), status, entry
 
 
 def age_of(frame: Frame, now: float) -> float:

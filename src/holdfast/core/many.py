@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from holdfast.commands import mget, put
-from holdfast.core.caching import Caching
+from holdfast.core.caching import Caching, Reason
 from holdfast.core.plan import Plan
-from holdfast.core.single import encode
+from holdfast.core.single import change, encode, note_write
 from holdfast.errors import BackendError
 from holdfast.port import Port
 
@@ -25,14 +25,20 @@ async def read_many(caching: Caching, port: Port, plan: Plan, keys: Sequence[str
     """
     values: dict[str, Any] = {}
     for chunk in _chunks(keys):
-        raws = await caching.ask(port, plan, mget(chunk))
-        if raws is None:
-            continue
+        barred = {key for key in chunk if caching.flights.barred(key)}
+        reason: Reason = "absent"
+        try:
+            raws = await port.call(mget(chunk))
+        except BackendError as error:
+            caching.failed("MGET", plan, error)
+            raws, reason = [None] * len(chunk), "unavailable"
         for key, raw in zip(chunk, raws, strict=True):
-            outcome = None if raw is None else caching.use(plan, key, raw)
-            if outcome is not None:
+            usable = raw is not None and key not in barred
+            outcome = caching.use(plan, key, raw) if usable else None
+            if outcome is None:
+                caching.missed(plan, key, "unreadable" if usable else reason)
+            else:
                 values[key] = outcome[0]
-    plan.tally.misses += len(keys) - len(values)
     return values
 
 
@@ -40,17 +46,9 @@ async def write_many(caching: Caching, port: Port, plan: Plan, values: Mapping[s
     """Store values under their keys; nothing is stored if one of them cannot be."""
     raws = {key: encode(port, plan, key, value, ttl) for key, value in values.items()}
     for chunk in _chunks(list(raws)):
+        await change(caching, port, plan, chunk, [put(key, raws[key], ttl) for key in chunk])
         for key in chunk:
-            caching.flights.revoke(key)
-        try:
-            await port.pipeline([put(key, raws[key], ttl) for key in chunk])
-        except BackendError as error:
-            caching.note_failure("SET", plan, error)
-            raise
-        finally:
-            for key in chunk:
-                caching.flights.revoke(key)
-        plan.tally.fills += len(chunk)
+            note_write(caching, plan, key, raws[key], ttl)
 
 
 def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
-from holdfast.events import Event
+from holdfast.errors import ConfigurationError
+from holdfast.events import BackendFailed, Event
 from holdfast.typing import Hook
 
 _log = logging.getLogger("holdfast")
@@ -66,13 +67,13 @@ class Recorder:
     """Counts, and passes events on to hooks."""
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
-        self.hooks: tuple[Hook, ...] = tuple(hooks)
+        self.hooks: tuple[Hook, ...] = tuple(_checked(hook) for hook in hooks)
         """Who wants events. Look here before making one: most programs have no hook."""
         self._tallies: dict[str, Tally] = {}
 
     def add(self, hook: Hook) -> None:
         """Send further events to `hook` as well."""
-        self.hooks = (*self.hooks, hook)
+        self.hooks = (*self.hooks, _checked(hook))
 
     def tally(self, pattern: str) -> Tally:
         """Return the counters of a pattern; functions with one key template share them."""
@@ -86,9 +87,22 @@ class Recorder:
             except Exception:  # a broken hook must not break the call that it watches
                 _log.exception("a hook failed on %s", type(event).__name__)
 
+    def backend_failed(self, tally: Tally, operation: str, error: Exception) -> None:
+        """Count and tell that Redis could not be used."""
+        tally.errors += 1
+        if self.hooks:
+            self.emit(BackendFailed(operation, f"{type(error).__name__}: {error}"))
+
     def stats(self) -> Stats:
         """Return all counts."""
         patterns = {pattern: tally.counts() for pattern, tally in list(self._tallies.items())}
         names = [each.name for each in fields(Counts)]
         totals = {name: sum(getattr(counts, name) for counts in patterns.values()) for name in names}
         return Stats(**totals, patterns=patterns)
+
+
+def _checked(hook: Hook) -> Hook:
+    if not callable(hook):
+        msg = f"hooks must be functions of one event, not {type(hook).__name__}"
+        raise ConfigurationError(msg)
+    return hook

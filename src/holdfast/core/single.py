@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from holdfast._missing import MISSING, Missing
-from holdfast.commands import get, pexpire, pttl, put, unlink
-from holdfast.core.caching import Caching, age_of, fill_id
+from holdfast.commands import Command, Reply, get, pexpire, pttl, put, unlink
+from holdfast.core.caching import Caching, Reason, age_of
+from holdfast.core.filling import hold
+from holdfast.core.loading import fill_id
 from holdfast.core.plan import CallInfo, EntryInfo, Outcome, Plan
 from holdfast.errors import BackendError
-from holdfast.events import Fill, Invalidated, Miss
+from holdfast.events import Fill, Invalidated
 from holdfast.policy.frame import Unreadable
 from holdfast.port import Port
 
 
 async def read(caching: Caching, port: Port, plan: Plan, key: str) -> Any | Missing:
     """Return the value of an entry, or MISSING; raise the error that it holds."""
-    raw = await caching.ask(port, plan, get(key))
-    if raw is not None:
-        outcome = caching.use(plan, key, raw)
-        if outcome is not None:
-            return outcome[0]
-    plan.tally.misses += 1
-    caching.recorder.emit(Miss(plan.tally.pattern, key, "absent" if raw is None else "unreadable"))
+    reason: Reason = "absent"
+    if not caching.flights.barred(key):
+        try:
+            raw = await port.call(get(key))
+        except BackendError as error:
+            caching.failed("GET", plan, error)
+            raw, reason = None, "unavailable"
+        if raw is not None:
+            outcome = caching.use(plan, key, raw)
+            if outcome is not None:
+                return outcome[0]
+            reason = "unreadable"
+    caching.missed(plan, key, reason)
     return MISSING
 
 
@@ -42,16 +51,15 @@ async def write(caching: Caching, port: Port, plan: Plan, key: str, value: objec
         await invalidate(caching, port, plan, key)
         return
     raw = encode(port, plan, key, value, kept)
-    caching.flights.revoke(key)
-    try:
-        await port.call(put(key, raw, kept))
-    except BackendError as error:
-        caching.note_failure("SET", plan, error)
-        raise
-    finally:
-        caching.flights.revoke(key)
+    await change(caching, port, plan, [key], [put(key, raw, kept)])
+    note_write(caching, plan, key, raw, kept)
+
+
+def note_write(caching: Caching, plan: Plan, key: str, raw: bytes, ttl: float) -> None:
+    """Count and tell that a value that somebody brought was stored."""
     plan.tally.fills += 1
-    caching.recorder.emit(Fill(plan.tally.pattern, key, len(raw), kept, 0.0))
+    if caching.recorder.hooks:
+        caching.recorder.emit(Fill(plan.tally.pattern, key, len(raw), ttl, 0.0))
 
 
 async def invalidate(caching: Caching, port: Port, plan: Plan, key: str) -> bool:
@@ -61,33 +69,52 @@ async def invalidate(caching: Caching, port: Port, plan: Plan, key: str) -> bool
 
 async def remove(caching: Caching, port: Port, plan: Plan, keys: list[str]) -> int:
     """Remove entries; return how many there were."""
-    _revoke(caching, keys)
-    try:
-        count = int(await port.call(unlink(keys)))
-    except BackendError as error:
-        caching.note_failure("UNLINK", plan, error)
-        raise
-    finally:
-        _revoke(caching, keys)  # a load that began between the first time and the deletion may have read the old source
+    (count,) = await change(caching, port, plan, keys, [unlink(keys)])
     if caching.recorder.hooks:
         for key in keys:
             caching.recorder.emit(Invalidated(plan.tally.pattern, key))
-    return count
+    return int(count)
 
 
-def _revoke(caching: Caching, keys: list[str]) -> None:
-    for key in keys:
-        caching.flights.revoke(key)
+async def change(
+    caching: Caching, port: Port, plan: Plan, keys: Sequence[str], commands: Sequence[Command]
+) -> list[Reply]:
+    """Send commands that change entries on request, while no load of them stores anything.
+
+    Loads that begin meanwhile do not store either: they may have read another entry that is being changed.
+
+    Raises:
+        BackendError: Redis could not be used, whatever the layer does about reads.
+    """
+    await hold(caching.flights, port, keys)
+    try:
+        return await port.pipeline(commands) if len(commands) > 1 else [await port.call(commands[0])]
+    except BackendError as error:
+        caching.recorder.backend_failed(plan.tally, commands[0].name, error)
+        raise
+    finally:
+        caching.flights.release(keys)
 
 
-async def expire(port: Port, key: str, ttl: float) -> bool:
+async def expire(caching: Caching, port: Port, plan: Plan, key: str, ttl: float) -> bool:
     """Give an entry another time to live; say whether there is one."""
-    return bool(await port.call(pexpire(key, ttl)))
+    command = pexpire(key, ttl)
+    try:
+        return bool(await port.call(command))
+    except BackendError as error:
+        caching.recorder.backend_failed(plan.tally, command.name, error)
+        raise
 
 
-async def info(port: Port, plan: Plan, key: str) -> EntryInfo | None:
+async def info(caching: Caching, port: Port, plan: Plan, key: str) -> EntryInfo | None:
     """Describe an entry."""
-    raw, left = await port.pipeline([get(key), pttl(key)])
+    if caching.flights.barred(key):
+        return None
+    try:
+        raw, left = await port.pipeline([get(key), pttl(key)])
+    except BackendError as error:
+        caching.recorder.backend_failed(plan.tally, "GET", error)
+        raise
     if raw is None:
         return None
     try:

@@ -1,0 +1,210 @@
+"""Mistakes are refused where they are made, and the message says what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from holdfast import ConfigurationError, Layer, cached, entries
+
+SECRET = "a secret of at least sixteen bytes"
+
+
+def function(number: int) -> int:
+    return number
+
+
+async def afunction(number: int) -> int:
+    return number
+
+
+def generator(number: int) -> Iterator[int]:
+    yield number
+
+
+async def agenerator(number: int) -> AsyncIterator[int]:
+    yield number
+
+
+class Numbers:
+    """Things in a class that look like functions."""
+
+    def __call__(self, number: int) -> Iterator[int]:
+        yield number
+
+    @property
+    def first(self) -> int:
+        return 1
+
+    @classmethod
+    def all(cls) -> Iterator[int]:
+        yield 1
+
+
+@pytest.mark.parametrize(
+    ("thing", "advice"),
+    [
+        (generator, "cannot cache the generator function .*generator: return a list instead of yielding"),
+        (agenerator, "cannot cache the generator function .*agenerator: return a list instead of yielding"),
+        (partial(generator, 1), "generator function .*generator: return a list"),
+        (Numbers(), "generator function .*Numbers: return a list"),
+        (Numbers().all, "generator function .*all: return a list"),
+        (vars(Numbers)["all"], "generator function .*all: return a list"),
+        (staticmethod(generator), "generator function .*generator: return a list"),
+        (Numbers, "cannot cache the class Numbers: put @cached"),
+        (vars(Numbers)["first"], "cannot cache a property: put @property outside, above the decorator"),
+        (7, r"cannot cache a value of type int: put @cached\(ttl=...\), with its parentheses, above a function"),
+        (staticmethod(7), "cannot cache a value of type int"),
+    ],
+)
+def test_what_is_no_function_is_refused_when_decorating(thing: Any, advice: str) -> None:
+    """Generators, classes, properties and other values have no one result that could be kept."""
+    with pytest.raises(ConfigurationError, match=advice):
+        cached(60)(thing)
+
+
+def test_forgotten_parentheses_are_explained() -> None:
+    """``@cached`` without a ttl says what to write."""
+    with pytest.raises(ConfigurationError, match=r"put @cached\(ttl=\.\.\.\), with its parentheses"):
+        cached(function)(1)  # what `@cached` above a function, and then a call of it, would do
+
+
+@pytest.mark.parametrize("make", [lambda **options: cached(**options), lambda **options: Layer().cached(**options)])
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"ttl": None}, "ttl=None is not a duration: there is no 'for ever'"),
+        ({"ttl": 0}, "ttl=0 must be more than zero"),
+        ({"ttl": -1}, "ttl=-1 must be more than zero"),
+        ({"ttl": float("nan")}, "ttl=nan"),
+        ({"ttl": float("inf")}, "ttl=inf is too long"),
+        ({"ttl": True}, "ttl=True is not a duration"),
+        ({"ttl": "soon"}, "ttl='soon' is not a duration: write it like '90s'"),
+        ({"ttl": timedelta(seconds=-1)}, "more than zero"),
+        ({"ttl": 60, "jitter": 1.5}, "jitter=1.5 must be from 0 to 1"),
+        ({"ttl": 60, "jitter": -0.1}, "jitter=-0.1 must be from 0 to 1"),
+        ({"ttl": 60, "jitter": float("nan")}, "jitter=nan must be from 0 to 1"),
+        ({"ttl": 60, "jitter": True}, "jitter=True must be from 0 to 1"),
+        ({"ttl": 60, "wait": -1}, "wait=-1 must be zero or more"),
+        ({"ttl": 60, "wait": None}, "wait=None is not a duration"),
+        ({"ttl": 60, "condition": "yes"}, "condition= must be a function of the result"),
+        ({"ttl": 60, "cache_errors": "KeyError"}, "cache_errors='KeyError' must be exception classes"),
+        ({"ttl": 60, "cache_errors": KeyError()}, "must be exception classes"),
+        ({"ttl": 60, "cache_errors": (KeyError, int)}, "cache_errors=<class 'int'> must be exception classes"),
+        ({"ttl": 60, "cache_errors": KeyboardInterrupt}, "KeyboardInterrupt.* must be exception classes"),
+        ({"ttl": 60, "cache_errors": [KeyError]}, "must be exception classes"),
+        ({"ttl": 60, "key": "k:{number}", "key_builder": "by-arguments"}, "exclude each other"),
+        ({"ttl": 60, "key": ""}, "key='' of .*function is empty"),
+        ({"ttl": 60, "key": "k"}, "is the same for all arguments: name 'number' in it"),
+        ({"ttl": 60, "key": "k:{other}"}, "there is no parameter 'other'; a field can be 'number'"),
+        ({"ttl": 60, "key": "k:{number"}, "cannot be read"),
+        ({"ttl": 60, "key": "k:{}"}, "a field without a name"),
+        ({"ttl": 60, "key": "k:{number:05d}"}, "format or conversion"),
+        ({"ttl": 60, "key": "k:{number}", "version": 2}, "version must be text, not int: write version='2'"),
+        ({"ttl": 60, "version": 2}, "version must be text, not int: write version='2'"),
+        ({"ttl": 60, "key": 7}, "must be a template or a plain function"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_when_decorating(
+    make: Callable[..., Any], options: dict[str, Any], advice: str
+) -> None:
+    """The message names the option and what would do, with and without an explicit layer."""
+    with pytest.raises(ConfigurationError, match=advice):
+        make(**options)(function)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"serializer": "yaml"}, "serializer='yaml' is not known: use one of 'json', 'msgpack', 'pickle', 'raw'"),
+        ({"serializer": "pickle"}, "serializer='pickle' runs what it reads: give the layer a secret="),
+        ({"compression": "rar"}, "compression='rar'"),
+        ({"key_builder": "by-magic"}, "there is no key builder 'by-magic'; known are 'by-arguments'"),
+    ],
+)
+def test_what_only_the_layer_can_tell_is_refused_at_the_first_call(options: dict[str, Any], advice: str) -> None:
+    """Names of serializers, compressions and key builders may be registered after decorating, so calls look them up."""
+    layer = Layer()
+    decorated = layer.cached(60, **options)(function)
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match=re.escape(advice)):
+            decorated(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"),
+    [
+        ({"on_failure": "ignore"}, "on_failure='ignore' must be 'bypass' (go on without Redis) or 'raise'"),
+        ({"serializer": "yaml"}, "serializer='yaml' is not known"),
+        ({"serializer": "pickle"}, "give the layer a secret="),
+        ({"compression": "rar"}, "compression='rar'"),
+        ({"secret": "short"}, "secret= must be text or bytes of at least 16 bytes"),
+        ({"secret": ""}, "secret= must be text or bytes of at least 16 bytes"),
+        ({"namespace": "a{b"}, "namespace='a{b' has a brace"),
+        ({"url": "redis//localhost"}, "the scheme of the URL cannot be used"),
+        ({"hooks": [7]}, "hooks must be functions of one event"),
+    ],
+)
+def test_an_option_of_a_layer_that_cannot_work_is_refused_when_constructing(
+    options: dict[str, Any], advice: str
+) -> None:
+    """A layer that exists has options that work."""
+    with pytest.raises(ConfigurationError, match=re.escape(advice)) as caught:
+        Layer(**options)
+    assert "short" not in str(caught.value)
+
+
+def test_an_unknown_option_is_a_type_error() -> None:
+    """A misspelt option is not swallowed."""
+    with pytest.raises(TypeError, match="serialiser"):
+        cached(60, serialiser="json")  # type: ignore[call-arg]  # that is the point
+    with pytest.raises(TypeError, match="serialiser"):
+        Layer().cached(60, serialiser="json")  # type: ignore[call-arg]  # that is the point
+
+
+def test_a_call_with_wrong_arguments_raises_the_functions_own_error() -> None:
+    """A missing, an unknown or a superfluous argument is the TypeError that the function would raise, hit or not."""
+    decorated = Layer().cached(60, key="function:{number}")(function)
+    assert decorated(1) == 1
+    for args, kwargs in [((), {}), ((1, 2), {}), ((1,), {"other": 2})]:
+        with pytest.raises(TypeError, match=r"function\(\)"):
+            decorated(*args, **kwargs)
+
+
+def test_an_argument_without_a_stable_text_is_refused_at_the_call() -> None:
+    """An object whose text is its address would miss for ever; the message says which parameter, and not its value."""
+    decorated = Layer().cached(60)(function)
+    with pytest.raises(ConfigurationError, match="number") as caught:
+        decorated(object())
+    assert "0x" not in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", [function, len, 7, None, Numbers])
+def test_entries_of_what_is_not_cached_say_so(thing: Any) -> None:
+    """`entries` of anything else is a ConfigurationError that says what to do."""
+    with pytest.raises(ConfigurationError, match="has no entries: decorate it with @cached first"):
+        entries(thing)
+
+
+@pytest.mark.parametrize("verb", ["refresh", "bypass", "call"])
+def test_a_blocking_verb_that_would_have_to_await_names_its_twin(verb: str) -> None:
+    """What has to call an async function says which verb to await."""
+    handle = entries(Layer().cached(60)(afunction))
+    with pytest.raises(ConfigurationError, match=rf"await entries\(afunction\)\.a{verb}\("):
+        getattr(handle, verb)(1)
+
+
+def test_a_plain_function_that_returns_an_awaitable_is_told_so() -> None:
+    """A result that only an event loop can turn into a value cannot be kept, and nothing is left unawaited."""
+
+    @Layer().cached(60)
+    def late(number: int) -> Any:
+        return afunction(number)
+
+    with pytest.raises(ConfigurationError, match="returned a coroutine: define it with async def"):
+        late(1)
