@@ -85,7 +85,7 @@ def _demonstrate(options: Options) -> int:
     from holdfast.demo.skins import Backend, probe, serve_fastapi, serve_flask
 
     # A namespace of its own makes the first pass cold on a server that other runs have used; the TTL clears it up.
-    backend = Backend(options.url, f"holdfast-demo-{'same'}")
+    backend = Backend(options.url, f"holdfast-demo-{secrets.token_hex(4)}")
     failure = probe(backend)
     path = database.prepare(folder.choose(options.folder), options.size, sys.stdout)
     with ExitStack() as stack:

@@ -25,7 +25,8 @@ def create_app(reports: AsyncReports, layer: Layer, index: Callable[[], str]) ->
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        yield
+        async with layer:
+            yield
 
     app = FastAPI(title="holdfast demo", lifespan=lifespan)
 

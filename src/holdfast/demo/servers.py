@@ -80,7 +80,7 @@ def _start(name: str, run: Callable[[], object]) -> threading.Thread:
 def _await_start(server: Any, thread: threading.Thread) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not server.started:
-        if time.monotonic() > deadline:
+        if not thread.is_alive() or time.monotonic() > deadline:
             msg = "uvicorn did not start; its message is above"
             raise RuntimeError(msg)
         time.sleep(0.01)

@@ -1,0 +1,90 @@
+"""Every program in ``examples/`` runs as a newcomer would run it, with every warning an error."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.topologies import Servers
+
+FOLDER = Path(__file__).parent.parent / "examples"
+_SLOW = r"Executing <.*> took [\d.]+ seconds"
+
+WEB = """\
+  the database is asked for kitchen
+GET 200 in N ms: [{'name': 'Teapot', 'sold': 31}, {'name': 'Kettle', 'sold': 12}]
+GET 200 in N ms: [{'name': 'Teapot', 'sold': 31}, {'name': 'Kettle', 'sold': 12}]
+GET 200 in N ms: [{'name': 'Teapot', 'sold': 31}, {'name': 'Kettle', 'sold': 12}]
+DELETE 200 in N ms: {'forgotten': True}
+  the database is asked for kitchen
+GET 200 in N ms: [{'name': 'Teapot', 'sold': 31}, {'name': 'Kettle', 'sold': 12}]
+DELETE 200 in N ms: {'forgotten': True}
+hits: 2, misses: 2
+"""
+FUNCTIONS = """\
+  loading product 1
+first call: Teapot
+second call, from the cache: Teapot
+by name, the same entry: 19.90
+removed: True
+  loading product 1
+so it is loaded again: Teapot
+  computing the discount of product 3
+a method, on two instances: 0.30 0.30
+async code reads what sync code has stored: Teapot
+  loading product 2, async
+and loads what nobody has stored: Kettle
+hits: 4, misses: 4
+"""
+EXPECTED = {
+    "functions.py": FUNCTIONS,
+    "flask_app.py": WEB,
+    "fastapi_app.py": WEB,
+    "starlette_app.py": WEB,
+}
+
+
+def _run(name: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-W", "error", "-X", "dev", str(FOLDER / name)]
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HOLDFAST_")}
+    return subprocess.run(
+        words, capture_output=True, text=True, timeout=60, check=False, env={**inherited, **environment}
+    )
+
+
+def _complaints(stderr: str) -> str:
+    """Return what a program wrote to stderr but for asyncio's notes about a slow machine, which -X dev brings."""
+    return "".join(line for line in stderr.splitlines(keepends=True) if not re.fullmatch(_SLOW, line.strip()))
+
+
+def test_every_example_is_run_here() -> None:
+    """A new example comes with what it prints."""
+    assert sorted(path.name for path in FOLDER.iterdir() if path.suffix == ".py") == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_prints_what_it_should_and_warns_of_nothing(name: str) -> None:
+    """On the embedded backend: the lines that tell loads from hits, exit code 0, and nothing on stderr."""
+    done = _run(name)
+    assert (done.returncode, _complaints(done.stderr)) == (0, "")
+    assert re.sub(r"in \d+ ms", "in N ms", done.stdout) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_prints_the_same_on_a_real_server_each_time(name: str, servers: Servers, namespace: str) -> None:
+    """HOLDFAST_URL is all that it takes, and an example cleans up what it has stored."""
+    for _ in range(2):
+        done = _run(name, HOLDFAST_URL=servers.standalone().url, HOLDFAST_NAMESPACE=namespace)
+        assert (done.returncode, _complaints(done.stderr)) == (0, "")
+        assert re.sub(r"in \d+ ms", "in N ms", done.stdout) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_an_example_is_short(name: str) -> None:
+    """Short enough to be read at one go."""
+    assert len((FOLDER / name).read_text().splitlines()) <= 80
