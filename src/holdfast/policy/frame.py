@@ -124,7 +124,8 @@ def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
 
     Raises:
         SerializationError: the payload is longer than Redis accepts, or the tags do not fit.
-        ValueError: the id is neither empty nor 32 ASCII characters, a name is too long or not ASCII, or an instant is not finite.
+        ValueError: the id is neither empty nor 32 ASCII characters, a name is too long or not ASCII, or an instant is
+            not finite.
     """
     stamps = pack_stamps(frame.stamps)
     serializer, compression = frame.serializer.encode("ascii"), frame.compression.encode("ascii")
