@@ -15,7 +15,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -60,12 +60,14 @@ def original_error(error: BaseException) -> BaseException:
 
 
 def is_async(function: Callable[..., object]) -> bool:
-    """Say whether calling `function` gives an awaitable: `async def`, also behind `partial` or in `__call__`."""
+    """Say whether calling `function` gives an awaitable: `async def`, also behind `partial` or in `__call__`.
+
+    The function itself decides, not one that it wraps: a wrapper may make async of plain, or plain of async.
+    """
     while isinstance(function, partial):
         function = function.func
-    function = inspect.unwrap(function)
     if isinstance(function, classmethod | staticmethod):
-        function = function.__func__
+        function = cast("Any", function).__func__
     if inspect.iscoroutinefunction(function):
         return True
     call = getattr(type(function), "__call__", None)  # noqa: B004 - the method itself is wanted, not callability

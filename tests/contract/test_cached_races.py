@@ -25,7 +25,7 @@ KEY = "cache:{k}"
 OUTER = "cache:{outer}"
 PLACES = ("loop", "loop", "other loop", "thread", "sync in loop")
 LOOP, OTHER_LOOP, FIRST_THREAD = 1, 2, 3
-RUNS = 12000
+RUNS = 700
 
 
 @dataclass
@@ -196,7 +196,8 @@ def enact(seed: int, plan: Plan, cast: Cast, kind: type[WorldPort]) -> None:
         play.play(chance.choice(cast.changes))
     victims = [actor for actor in world.actors if not actor.blocking and actor.name.startswith("fetch")]
     if victims and chance.random() < cast.cancel:
-        world.add("cancel", _cancel(chance.choice(victims), chance.randrange(12)), 0, blocking=False)
+        cancel = world.add("cancel", _cancel(chance.choice(victims), chance.randrange(8)), 0, blocking=False)
+        cancel.ready = lambda: any(actor.name == "load" for actor in world.actors)
     run(world, seed, allowed=(asyncio.CancelledError, BackendError) if cast.loss else (asyncio.CancelledError,))
     world.loss = 0.0
     play.play("fetch")

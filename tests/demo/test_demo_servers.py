@@ -37,7 +37,7 @@ def _wsgi(environ: Any, start_response: Any) -> list[bytes]:
 
 @pytest.mark.parametrize(("serve", "app"), [(servers.serve_asgi, _asgi), (servers.serve_wsgi, _wsgi)])
 def test_a_server_answers_during_the_block_and_is_gone_after_it(serve: Any, app: Any) -> None:
-    """Also with a connection that the client has kept open: no thread stays, and nobody listens any more."""
+    """A connection that the client has kept open does not hold it up: it is closed, and no thread stays."""
     before = set(threading.enumerate())
     with ExitStack() as stack:
         address = urlsplit(stack.enter_context(serve(app)))
@@ -47,10 +47,9 @@ def test_a_server_answers_during_the_block_and_is_gone_after_it(serve: Any, app:
             connection.request("GET", "/")
             assert connection.getresponse().read() == b"ok"
         stack.close()
+        assert connection.sock.recv(1) == b""
         connection.close()
     assert set(threading.enumerate()) == before
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((address.hostname, address.port or 0), 5)
 
 
 def test_an_app_that_does_not_start_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -43,6 +43,8 @@ async def send_fill(flights: Flights, port: Port, flight: Flight, command: Comma
     try:
         for fill in earlier:
             if not await _is_over(flights, port, fill, (*LOADING.get(), flight)):
+                if flight.replaces:
+                    flights.doom(fill)  # it holds an older value, which must not stay
                 return False
         await port.call(command)
         return not flight.revoked
