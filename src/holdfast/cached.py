@@ -135,7 +135,7 @@ def raw_function(function: Any) -> Callable[..., Any]:
         what = f"the class {inner.__qualname__}" if isinstance(inner, type) else f"a value of type {type(inner).__name__}"
         msg = f"cannot cache {what}: put @cached(ttl=...), with its parentheses, above a function or method"
         raise ConfigurationError(msg)
-    if _yields(inspect.unwrap(inner)) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
+    if _yields(inner) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
         msg = f"cannot cache the generator function {describe(inner)}: return a list instead of yielding"
         raise ConfigurationError(msg)
     return cast("Callable[..., Any]", inner)

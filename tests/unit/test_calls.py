@@ -108,7 +108,7 @@ def test_a_coroutine_that_suspends_is_closed_and_reported() -> None:
 
     async def suspends() -> None:
         try:
-            await asyncio.sleep(1)
+            await asyncio.sleep(0)
         finally:
             steps.append("closed")
 
