@@ -24,12 +24,14 @@ class CircularWait(Exception):  # noqa: N818 - what was found
 class Landing:
     """What a flight brought: a stored form from which every member takes a copy of its own."""
 
-    raw: bytes
-    """The frame, as stored or as it would have been."""
+    raw: bytes | None
+    """The frame, as stored or as it would have been; None for a value that no serializer takes and nobody stores."""
     reader: object
     """Who made the frame; a member that reads otherwise must not take the ready-made copy."""
     stored: bool
     """Whether Redis has it."""
+    value: object = None
+    """The value itself where there is no frame: all members share it."""
 
 
 class Flight:

@@ -157,7 +157,7 @@ class Engine:
 
     @contextmanager
     def disabled(self) -> Generator[None]:
-        """Let calls go straight to their functions, in this thread or task and what it starts."""
+        """Let calls go straight to their functions, in this thread or task and the tasks that it starts."""
         before = self.off.set(True)
         try:
             yield

@@ -7,7 +7,7 @@ from types import MethodType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from holdfast._calls import drive
-from holdfast._missing import Missing
+from holdfast._missing import MISSING, Missing
 from holdfast.cached import Binding, BoundCachedFunction, CachedFunction, Recipe, plain_load
 from holdfast.core import single
 from holdfast.core.plan import CallInfo, EntryInfo
@@ -62,13 +62,18 @@ class Entries(Generic[P, R]):
         Raises:
             BackendError: Redis could not be used, and the layer does not bypass it.
         """
-        binding, key = self._find(args, kwargs)
-        return cast("R | Missing", drive(single.read(binding.caching, binding.engine.blocking, binding.plan, key)))
+        return cast("R | Missing", drive(self._get(args, kwargs, blocking=True)))
 
     async def aget(self, /, *args: P.args, **kwargs: P.kwargs) -> R | Missing:
         """Do what `get` does, for async callers."""
+        return cast("R | Missing", await self._get(args, kwargs, blocking=False))
+
+    async def _get(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, blocking: bool) -> Any:
         binding, key = self._find(args, kwargs)
-        return cast("R | Missing", await single.read(binding.caching, binding.engine.asyncio, binding.plan, key))
+        if binding.engine.off.get():
+            return MISSING
+        port = binding.engine.blocking if blocking else binding.engine.asyncio
+        return await single.read(binding.caching, port, binding.plan, key)
 
     def set(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store `value` as the result of this call, as if the function had just returned it.
@@ -100,7 +105,11 @@ class Entries(Generic[P, R]):
         return await single.invalidate(binding.caching, binding.engine.asyncio, binding.plan, key)
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function, store what it returns, and return it, whatever was stored before."""
+        """Call the function, store what it returns, and return it, whatever was stored before.
+
+        Raises:
+            BackendError: Redis could not be used, whatever the layer's `on_failure`: the old entry may still be there.
+        """
         self._refuse_async("refresh")
         binding, key = self._find(args, kwargs)
         load = self._load(args, kwargs)

@@ -123,7 +123,11 @@ class Layer:
         return decorate(lambda: self.engine, ttl, **options)
 
     def disabled(self) -> AbstractContextManager[None]:
-        """Let calls go straight to their functions while a ``with`` block runs, in this thread or task."""
+        """Let calls go straight to their functions while a ``with`` block runs, in this thread or task.
+
+        Reads find nothing meanwhile. What changes an entry on request still does: a deletion that was not made could
+        not be made good later.
+        """
         return self.engine.disabled()
 
     def add_hook(self, hook: Hook) -> None:

@@ -60,11 +60,14 @@ def parse(url: str, extra: Mapping[str, Any] | None = None) -> Topology:
     if sentinel and kind != "sentinel":
         refuse("options", "sentinel_username and sentinel_password are for sentinels", "use redis+sentinel://")
     options = dict[str, Any](socket_timeout=1.0, socket_connect_timeout=1.0, protocol=2) | options
+    tls = bool(options.pop("ssl", tls))
+    if tls:  # redis-py before 6 looks at the host name only when told to
+        options.setdefault("ssl_check_hostname", options.get("ssl_cert_reqs") != "none")
     return Topology(
         kind,
         addresses,
         name,
-        bool(options.pop("ssl", tls)),
+        tls,
         sentinel=sentinel,
         max_connections=options.pop("max_connections", 50),
         pool_timeout=options.pop("timeout", 5.0),

@@ -111,6 +111,9 @@ class Caching:
         """Load and store anew, whatever is stored; a load already under way does not count and does not store.
 
         A result that is not to be stored removes what is; a loader that fails leaves it.
+
+        Raises:
+            BackendError: Redis could not be used, whatever the layer does about reads: the old entry is still there.
         """
         flight = self.flights.replace(key, port.place())
         try:
@@ -204,6 +207,8 @@ class Caching:
 def _taken(plan: Plan, flight: Flight, landing: Landing, status: Status) -> Outcome:
     """Return a member's own copy of what its flight brought."""
     codec = plan.codec
+    if landing.raw is None:
+        return landing.value, status, None
     entry = landing.raw if landing.stored else None
     if landing.reader is codec:
         try:

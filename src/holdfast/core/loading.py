@@ -14,7 +14,7 @@ from holdfast.commands import put, unlink
 from holdfast.core.filling import send_fill
 from holdfast.core.plan import Plan
 from holdfast.core.records import Recorder
-from holdfast.errors import BackendError, ConfigurationError
+from holdfast.errors import BackendError, ConfigurationError, SerializationError
 from holdfast.events import Fill, Invalidated, LoadFailed
 from holdfast.port import Port
 
@@ -60,12 +60,18 @@ class Loading:
         """Encode a loaded value, and store it if it is to be stored."""
         ttl = plan.seconds_for(value, port.random())
         now = port.now()
-        raw, copy = plan.codec.encode_checked(
-            flight.key, value, id=fill_id(port, now), created=now, fresh_until=now + ttl, load_time=load_time
-        )
+        raw: bytes | None = None
+        copy = value
+        try:
+            raw, copy = plan.codec.encode_checked(
+                flight.key, value, id=fill_id(port, now), created=now, fresh_until=now + ttl, load_time=load_time
+            )
+        except SerializationError:
+            if ttl:
+                raise  # what is not to be stored need not be storable; its callers share it as it is
         stored = await self._store(port, plan, flight, raw, ttl, load_time) if store else False
         self._flights.close(flight)
-        return Landing(raw, plan.codec, stored), copy
+        return Landing(raw, plan.codec, stored, value if raw is None else None), copy
 
     async def _lead_failed(self, port: Port, plan: Plan, flight: Flight, error: Exception, *, store: bool) -> None:
         """Give the loader's error to the members, and store it if it is one that is stored."""
@@ -88,24 +94,31 @@ class Loading:
         if raw is not None:
             await self._store(port, plan, flight, raw, ttl, 0.0)
 
-    async def _store(self, port: Port, plan: Plan, flight: Flight, raw: bytes, ttl: float, load_time: float) -> bool:
+    async def _store(
+        self, port: Port, plan: Plan, flight: Flight, raw: bytes | None, ttl: float, load_time: float
+    ) -> bool:
         """Store an entry, unless its key was changed meanwhile; say whether Redis has it now."""
-        if not ttl and not flight.replaces:
+        entry = raw if ttl else None
+        if entry is None and not flight.replaces:
             return False
-        command = put(flight.key, raw, ttl) if ttl else unlink([flight.key])
+        command = unlink([flight.key]) if entry is None else put(flight.key, entry, ttl)
         try:
             stays = await send_fill(self._flights, port, flight, command)
         except BackendError as error:
             self.failed(command.name, plan, error)
+            if flight.replaces:
+                raise  # a refresh was asked for; what it was to replace is still there
             return False
         if not stays:
             return False
-        if ttl:
-            plan.tally.fills += 1
+        pattern, key = plan.tally.pattern, flight.key
+        if entry is None:
+            self._recorder.emit(Invalidated(pattern, key))
+            return False
+        plan.tally.fills += 1
         if self._recorder.hooks:
-            pattern, key = plan.tally.pattern, flight.key
-            self._recorder.emit(Fill(pattern, key, len(raw), ttl, load_time) if ttl else Invalidated(pattern, key))
-        return ttl > 0
+            self._recorder.emit(Fill(pattern, key, len(entry), ttl, load_time))
+        return True
 
     def note_failure(self, plan: Plan, key: str, error: BaseException) -> None:
         """Tell that the user's function raised."""

@@ -16,6 +16,9 @@ from holdfast.typing import Hook
 
 _log = logging.getLogger("holdfast")
 
+_MOST_TOLD = 20
+"""Different failures of Redis that are logged, each once, lest bypassing hide a wrong password or address."""
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -70,6 +73,7 @@ class Recorder:
         self.hooks: tuple[Hook, ...] = tuple(_checked(hook) for hook in hooks)
         """Who wants events. Look here before making one: most programs have no hook."""
         self._tallies: dict[str, Tally] = {}
+        self._told: set[str] = set()
 
     def add(self, hook: Hook) -> None:
         """Send further events to `hook` as well."""
@@ -90,6 +94,10 @@ class Recorder:
     def backend_failed(self, tally: Tally, operation: str, error: Exception) -> None:
         """Count and tell that Redis could not be used."""
         tally.errors += 1
+        message = str(error)
+        if len(self._told) < _MOST_TOLD and message not in self._told:  # a log that repeats it tells no more
+            self._told.add(message)
+            _log.warning("Redis could not be used: %s", message)
         if self.hooks:
             self.emit(BackendFailed(operation, f"{type(error).__name__}: {error}"))
 
