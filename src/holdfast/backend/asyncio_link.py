@@ -1,15 +1,16 @@
 """The asyncio colour: one multiplexed connection to one server for each running loop.
 
 An asyncio connection belongs to the loop that opened it. A link therefore keeps a seat a loop, and remembers the last
-one it saw, since most programs have one. Connections of loops that were closed without a word to us are let go when
-the next loop shows up, or when the link is closed.
+one it saw, since most programs have one. A loop that ends in good order closes its connections; those of a loop that
+did not are let go when the next loop shows up, or when the link is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import finalize
@@ -36,11 +37,29 @@ class _Seat:
     opening: asyncio.Task[Multiplex] | None = None
     alive: set[Multiplex] = field(default_factory=set[Multiplex])
     """All that are not closed yet: this one, those that finish their work, those that wait on purpose."""
+    attendant: AsyncGenerator[None, None] | None = None
 
     def add(self, connection: Multiplex) -> Multiplex:
         self.alive.add(connection)
         connection.closed.add_done_callback(lambda _: self.alive.discard(connection))
         return connection
+
+    def attend(self) -> None:
+        """Have the loop close the connections when it ends in good order, as `asyncio.run` ends one.
+
+        Then it closes the asynchronous generators that were begun in it, and this is one.
+        """
+
+        async def until_the_end() -> AsyncGenerator[None, None]:
+            try:
+                yield
+            finally:
+                for connection in tuple(self.alive):
+                    await connection.close()
+
+        self.attendant = until_the_end()
+        with suppress(StopIteration):
+            self.attendant.__anext__().send(None)
 
 
 class AsyncioLink:
@@ -86,6 +105,7 @@ class AsyncioLink:
                 for other in forsaken:
                     del self._seats[other.loop]
                 seat = self._seats[loop] = _Seat(loop)
+                seat.attend()
             self._last = seat
         for other in forsaken:
             _forsake(other)

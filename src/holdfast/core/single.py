@@ -130,8 +130,11 @@ async def info(caching: Caching, port: Port, plan: Plan, key: str) -> EntryInfo 
 def describe(port: Port, plan: Plan, key: str, outcome: Outcome) -> CallInfo:
     """Say where the value of a call came from."""
     _, status, raw = outcome
-    if raw is None:
+    try:
+        frame = None if raw is None else plan.codec.open(key, raw)
+    except Unreadable:  # a hit does not look at what is only told here
+        frame = None
+    if frame is None:
         return CallInfo(status, 0.0, 0.0)
-    frame = plan.codec.open(key, raw)
     now = port.now()
     return CallInfo(status, age_of(frame, now), max(0.0, frame.fresh_until - now))
