@@ -12,7 +12,7 @@ from typing import Any
 from holdfast.backend.multiplex import Multiplex
 
 _kept: list[object] = []
-"""Transports of other makes than asyncio's; kept, so that their finalizers do not run."""
+"""What must never be finalized, since its finalizer would touch a loop that is not ours any more."""
 
 
 def abandon(connection: Multiplex) -> None:
@@ -32,3 +32,8 @@ def abandon(connection: Multiplex) -> None:
         sock.close()
     transport._sock = None  # noqa: SLF001 - read by its finalizer only
     transport._closing = True  # noqa: SLF001 - read by the finalizer of the stream writer
+
+
+def keep(thing: object) -> None:
+    """See to it that something of a parent process is never finalized here."""
+    _kept.append(thing)

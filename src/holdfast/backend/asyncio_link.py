@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from weakref import finalize
 
-from holdfast.backend.abandon import abandon
+from holdfast.backend.abandon import abandon, keep
 from holdfast.backend.connections import open_asyncio
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import FindAddress, Verify
@@ -177,7 +177,9 @@ class AsyncioLink:
         self._last = None
         self._lock = threading.Lock()
         while self._seats:
-            _forsake(self._seats.popitem()[1])
+            _, seat = self._seats.popitem()
+            _forsake(seat)
+            keep(seat.attendant)
 
 
 def _opened(seat: _Seat, task: asyncio.Task[Multiplex]) -> None:

@@ -3,8 +3,8 @@
     state       a call comes          it succeeds            it fails
     closed      goes through          failures = 0           failures + its weight; at the threshold: open
     open        refused               -                      -
-    half-open   one goes through as   closed                 open again, for twice as long
-                probe, the rest are
+    half-open   one goes through as   closed                 open again, for twice as long,
+                probe, the rest are                          up to a limit
                 refused
 
 Open becomes half-open when the pause is over. Calls that were under way when it opened change nothing when they end:
@@ -20,6 +20,9 @@ from typing import Final, Literal
 THRESHOLD: Final = 3
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 2.0
+"""Seconds between probes that each cost their caller a time-out."""
+LONGEST_CHEAP_PAUSE: Final = 0.5
+"""Seconds between probes that fail at once, since nobody listens; so a restart or a failover is noticed soon."""
 
 Admission = Literal["free", "probe", "refused"]
 
@@ -68,7 +71,7 @@ class Breaker:
         with self._lock:
             if probe:
                 self._probing = False
-                self._pause = min(self._pause * 2, LONGEST_PAUSE)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE if weight >= THRESHOLD else LONGEST_CHEAP_PAUSE)
                 self._retry_at = now + self._pause
                 return None
             if self.tripped:

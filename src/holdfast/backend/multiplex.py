@@ -3,6 +3,7 @@
 redis-py opens it; then this protocol takes the transport over. Commands issued in one tick of the loop leave in one
 write, and replies come back in the order of the commands, so `_pending` is a plain queue:
 
+- callers that read the same key in the same tick share one GET, since none of them can have been sent yet;
 - a caller that is cancelled cancels only its own future; its reply is read and dropped when it arrives;
 - when the connection breaks, every pending caller is told, and whether its command had been sent;
 - when commands are waiting and nothing moves for `timeout` seconds, the connection counts as dead. One timer a
@@ -52,6 +53,31 @@ class _Batch:
         self._future.set_exception(error)
 
 
+class _Shared:
+    """Gives one reply to several callers that asked the same in the same tick."""
+
+    __slots__ = ("_futures",)
+
+    def __init__(self, *futures: asyncio.Future[Reply]) -> None:
+        self._futures = list(futures)
+
+    def join(self, future: asyncio.Future[Reply]) -> None:
+        self._futures.append(future)
+
+    def done(self) -> bool:
+        return all(future.done() for future in self._futures)
+
+    def set_result(self, reply: Reply) -> None:
+        for future in self._futures:
+            if not future.done():
+                future.set_result(reply)
+
+    def set_exception(self, error: WireBroken) -> None:
+        for future in self._futures:
+            if not future.done():
+                future.set_exception(error)
+
+
 class Multiplex(asyncio.Protocol):
     """The protocol on a transport that redis-py has connected and authenticated."""
 
@@ -60,7 +86,9 @@ class Multiplex(asyncio.Protocol):
         self._kept: tuple[Any, Any] = (connection, writer)  # their finalizers would close the transport
         self._reader = new_reader()
         self._timeout = timeout
-        self._pending: deque[asyncio.Future[Any] | _Batch] = deque()
+        self._pending: deque[asyncio.Future[Any] | _Batch | _Shared] = deque()
+        self._unsent_gets: dict[Any, int] = {}
+        """By key, which command of this tick reads it; counted as in `_submitted`."""
         self._outgoing: list[bytes] = []
         self._gathered = 0
         self._sent: deque[tuple[int, float]] = deque()
@@ -91,8 +119,23 @@ class Multiplex(asyncio.Protocol):
         if not self.is_open:
             raise self._as_unsent()
         future: asyncio.Future[Reply] = self._loop.create_future()
-        self._submit(pack(command.words), (future,))
+        if command.words[0] != "GET":
+            self._submit(pack(command.words), (future,))
+        elif (number := self._unsent_gets.get(command.words[1])) is not None:
+            self._share(number, future)
+        else:
+            self._unsent_gets[command.words[1]] = self._submitted
+            self._submit(pack(command.words), (future,))
         return await future
+
+    def _share(self, number: int, future: asyncio.Future[Reply]) -> None:
+        """Let a caller have the reply to a GET that has not been sent. One that has is of no use: it may be too old."""
+        place = number - self._submitted
+        waiter = self._pending[place]
+        if isinstance(waiter, _Shared):
+            waiter.join(future)
+        elif isinstance(waiter, asyncio.Future):
+            self._pending[place] = _Shared(waiter, future)
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""
@@ -122,6 +165,7 @@ class Multiplex(asyncio.Protocol):
             return
         payload = b"".join(self._outgoing) if len(self._outgoing) > 1 else self._outgoing[0]
         self._outgoing.clear()
+        self._unsent_gets.clear()
         self._gathered = 0
         self._sent.append((self._submitted, self._loop.time()))
         if self._watchdog is None:

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from holdfast.backend.breaker import FIRST_PAUSE, LONGEST_PAUSE, THRESHOLD, Breaker
+from holdfast.backend.breaker import FIRST_PAUSE, LONGEST_CHEAP_PAUSE, LONGEST_PAUSE, THRESHOLD, Breaker
 
 
 class BreakerMachine(RuleBasedStateMachine):
@@ -78,12 +78,12 @@ class BreakerMachine(RuleBasedStateMachine):
         self.closed += 1
 
     @precondition(lambda self: self.probe_under_way)
-    @rule()
-    def the_probe_fails(self) -> None:
-        """The probe's failure doubles the pause, up to a limit, and opens nothing anew."""
-        assert self.breaker.failure(self.now, probe=True) is None
+    @rule(weight=st.sampled_from([1, THRESHOLD]))
+    def the_probe_fails(self, weight: int) -> None:
+        """The probe's failure doubles the pause, up to a limit that is lower if it cost little, and opens nothing."""
+        assert self.breaker.failure(self.now, weight=weight, probe=True) is None
         self.probe_under_way = False
-        self.pause = min(self.pause * 2, LONGEST_PAUSE)
+        self.pause = min(self.pause * 2, LONGEST_CHEAP_PAUSE if weight == 1 else LONGEST_PAUSE)
         self.retry_at = self.now + self.pause
 
     @precondition(lambda self: self.probe_under_way)

@@ -60,13 +60,54 @@ def test_commands_of_one_tick_leave_in_one_write() -> None:
     against(scenario)
 
 
+def test_callers_of_one_key_in_one_tick_share_a_read() -> None:
+    """One GET is sent for all who asked before it left; who asks after that sends another."""
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        early = [asyncio.ensure_future(connection.ask(get("hot"))) for _ in range(5)]
+        other = asyncio.ensure_future(connection.ask(get("cold")))
+        await heard(peer, 2)
+        late = asyncio.ensure_future(connection.ask(get("hot")))
+        await heard(peer, 3)
+        assert [words[1] for words in peer.heard] == [b"hot", b"cold", b"hot"]
+        peer.say(b"+old\r\n+cold\r\n+new\r\n")
+        assert await asyncio.gather(*early) == [b"old"] * 5
+        assert [await other, await late] == [b"cold", b"new"]
+
+    against(scenario)
+
+
+def test_a_shared_read_survives_those_who_leave_and_tells_all_of_its_end() -> None:
+    """Whoever of them is cancelled, the first one too, the others get the reply, or hear that there will be none."""
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        calls = [asyncio.ensure_future(connection.ask(get("hot"))) for _ in range(3)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        await heard(peer, 1)
+        calls[1].cancel()
+        peer.say(b"+hot\r\n")
+        assert await calls[2] == b"hot"
+        assert calls[0].cancelled()
+        assert calls[1].cancelled()
+        assert not connection._pending
+        doomed = [asyncio.ensure_future(connection.ask(get("hot"))) for _ in range(3)]
+        await heard(peer, 2)
+        connection.connection_lost(ConnectionResetError())
+        for call in doomed:
+            with pytest.raises(WireBroken):
+                await call
+
+    against(scenario)
+
+
 def test_replies_split_at_every_byte() -> None:
     """Wherever the packets are cut, every caller gets its own reply."""
 
     async def scenario(connection: Multiplex, peer: Peer) -> None:
         replies = b"$3\r\none\r\n:2\r\n*2\r\n$1\r\na\r\n$-1\r\n-ERR no\r\n"
         for cut in range(1, len(replies)):
-            calls = [asyncio.ensure_future(connection.ask(get("k"))) for _ in range(4)]
+            calls = [asyncio.ensure_future(connection.ask(get(f"k{number}"))) for number in range(4)]
             await heard(peer, 4)
             peer.heard.clear()
             peer.say(replies[:cut])
@@ -84,7 +125,7 @@ def test_push_messages_go_by() -> None:
     async def scenario(connection: Multiplex, peer: Peer) -> None:
         push = b">2\r\n+invalidate\r\n*1\r\n$1\r\nk\r\n"
         peer.say(push)
-        calls = [asyncio.ensure_future(connection.ask(get("k"))) for _ in range(2)]
+        calls = [asyncio.ensure_future(connection.ask(get(f"k{number}"))) for number in range(2)]
         await heard(peer, 2)
         peer.say(push + b"+one\r\n" + push + b"+two\r\n" + push)
         assert await asyncio.gather(*calls) == [b"one", b"two"]
@@ -189,7 +230,7 @@ def test_silence_is_a_time_out_and_progress_is_not() -> None:
     """The watchdog strikes when nothing comes for `socket_timeout`, not when replies merely take long in all."""
 
     async def scenario(connection: Multiplex, peer: Peer) -> None:
-        calls = [asyncio.ensure_future(connection.ask(get("k"))) for _ in range(6)]
+        calls = [asyncio.ensure_future(connection.ask(get(f"k{number}"))) for number in range(6)]
         await heard(peer, 6)
         for _ in range(5):
             await asyncio.sleep(0.08)
