@@ -47,7 +47,9 @@ def encode_other(value: object) -> Any:
 
 
 def decode_other(kind: Any, text: Any) -> Any:
-    """Return the model that `encode_other` gave as `text`."""
+    """Return the model that `encode_other` gave as `text`; where the annotation says `object`, what there is."""
+    if kind is object:
+        return text
     return kind.model_validate_json(text, **_load_options())
 
 
@@ -77,7 +79,7 @@ def unknown(kind: Any) -> Iterator[type[Any]]:
         if id(info) in seen:  # a class may hold itself
             continue
         seen.add(id(info))
-        if isinstance(info, msgspec.inspect.CustomType) and not is_model(info.cls):
+        if isinstance(info, msgspec.inspect.CustomType) and info.cls is not object and not is_model(info.cls):
             yield info.cls
         for name in ("type", "item_type", "key_type", "value_type", "fields", "item_types", "types"):
             part: Any = getattr(info, name, ())

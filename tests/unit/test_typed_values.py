@@ -53,6 +53,12 @@ class Point(NamedTuple):
     where: tuple[int, ...] = ()
 
 
+@dataclass
+class Loose:
+    what: object
+    many: list[object]
+
+
 class Record(msgspec.Struct, frozen=True):
     id: int
     tags: frozenset[str] = frozenset()
@@ -126,6 +132,10 @@ CASES: list[tuple[Any, Any]] = [
     (Tree, Tree("root", [Tree("leaf")])),
     (dict[str, Tree | None], {"a": Tree("x"), "b": None}),
     (Mapping[str, int], {"a": 1}),
+    (object, [1, "a", None]),
+    (dict[str, object], {"a": [1, None], "b": {}}),
+    (list[object], []),
+    (Loose, Loose({"a": 1.5}, [1])),
     (Sequence[int], [1]),
     (Annotated[int, ["no hash"]], 1),
 ]
