@@ -156,7 +156,7 @@ class Flights:
 
     def _revoke(self, key: str) -> None:
         flight = self._open.get(key)
-        if flight is not None and flight is not self._barriers.get(key):
+        if flight is not None:
             flight.revoked = True
             self._remove(flight)
 
@@ -168,7 +168,9 @@ class Flights:
             else:
                 self._open[flight.key] = barrier
 
-    def begin_wait(self, flight: Flight, blocked: int | None, inside: tuple[Flight, ...], *, opened: bool = False) -> None:
+    def begin_wait(
+        self, flight: Flight, blocked: int | None, inside: tuple[Flight, ...], *, opened: bool = False
+    ) -> None:
         """Note that a caller waits for a flight or its fill, until `end_wait` with the same arguments.
 
         Args:

@@ -59,11 +59,17 @@ class Cache:
 
     def _plan(self, kind: Any) -> Plan:
         """Return how values of a kind are written and read."""
-        plan = self._plans.get(kind)
+        try:
+            plan = self._plans.get(kind)
+        except TypeError:  # an annotation whose metadata has no hash
+            return self._new_plan(kind)
         if plan is None:
-            # The lifetime is never used: each method that stores is told one.
-            plan = self._plans[kind] = self._engine.plan(Options.of(1), PATTERN, kind)
+            plan = self._plans[kind] = self._new_plan(kind)
         return plan
+
+    def _new_plan(self, kind: Any) -> Plan:
+        # The lifetime is never used: each method that stores is told one.
+        return self._engine.plan(Options.of(1), PATTERN, kind)
 
     def _key(self, name: str) -> str:
         return f"{self._engine.prefix}{guard(name)}}}"

@@ -59,7 +59,8 @@ class Recipe:
         find_engine: Callable[[], Engine],
     ) -> None:
         self.function = raw_function(function)
-        self._binds = inspect.isfunction(function) or isinstance(function, classmethod)
+        given: Any = function
+        self._binds = inspect.isfunction(given) or isinstance(given, classmethod)
         """Whether an instance or class that it is bound to is its first argument, whatever that is called."""
         self.is_async = is_async(function)
         self.find_engine = find_engine
@@ -132,8 +133,8 @@ def raw_function(function: Any) -> Callable[..., Any]:
         msg = "cannot cache a property: put @property outside, above the decorator"
         raise ConfigurationError(msg)
     if not callable(inner) or isinstance(inner, type):
-        what = f"the class {inner.__qualname__}" if isinstance(inner, type) else f"a value of type {type(inner).__name__}"
-        msg = f"cannot cache {what}: put @cached(ttl=...), with its parentheses, above a function or method"
+        what = f"class {describe(inner)}" if isinstance(inner, type) else f"value of type {type(inner).__name__}"
+        msg = f"cannot cache a {what}: put @cached(ttl=...), with its parentheses, above a function or method"
         raise ConfigurationError(msg)
     if _yields(inner) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
         msg = f"cannot cache the generator function {describe(inner)}: return a list instead of yielding"
@@ -156,7 +157,7 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
 
     def __init__(self, function: Any, recipe: Recipe) -> None:
         answer = recipe.acall if recipe.is_async else recipe.call
-        super().__init__(function, answer)
+        super().__init__(function, answer)  # pyright: ignore[reportUnknownMemberType] - generic only in newer stubs
         self._self_recipe = recipe
         self._self_answer = answer
 
@@ -167,4 +168,5 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
         takes longer than building the key. A function that is bound already has no `self` in its signature, so nobody
         misses the instance.
         """
-        return self._self_answer(self.__wrapped__, None, args, kwargs)
+        wrapped: Callable[..., Any] = self.__wrapped__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        return self._self_answer(wrapped, None, args, kwargs)

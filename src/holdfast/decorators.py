@@ -46,7 +46,8 @@ def cached(
         compression: the layer's, unless given.
         jitter: 0.2 lets each entry live up to 20 % longer, so that many do not expire at once.
         condition: a function of the result; where it returns false, the result is not stored.
-        cache_errors: exceptions that are stored and raised again like results, as long as `ttl` says.
+        cache_errors: exceptions that are stored and raised again like results, as long as `ttl` says; a function there
+            gets the exception.
         wait: how long a call waits for another's load before it loads for itself.
         version: change it when the meaning of the results changes: old entries are not read any more.
         layer: the layer; without it, the default one at each call.

@@ -192,8 +192,9 @@ def entries(function: Callable[..., Any], /) -> Entries[..., Any]:
         msg = f"{getattr(function, '__qualname__', function)!r} has no entries: decorate it with @cached first"
         raise ConfigurationError(msg)
     if type(found) is BoundCachedFunction:
-        return Entries(found, found._self_parent._self_recipe, getattr(found, "__self__", None))  # noqa: SLF001 - names of wrapt
-    return Entries(found, found._self_recipe, None)  # noqa: SLF001 - wrapt wants its wrappers' own attributes called so
+        recipe = found._self_parent._self_recipe  # noqa: SLF001 - wrapt wants the attributes of wrappers called so
+        return Entries(found, recipe, getattr(found, "__self__", None))
+    return Entries(found, found._self_recipe, None)  # noqa: SLF001 - as above
 
 
 def _find_decorated(function: Any) -> Any:
@@ -204,9 +205,10 @@ def _find_decorated(function: Any) -> Any:
             function, instance = function.__func__, function.__self__
         else:
             function = getattr(function, "__wrapped__", None)
-    if type(function) is CachedFunction and instance is not None:
-        return function.__get__(instance, type(instance))
-    return function
+    if function is None or instance is None or getattr(function, "__self__", None) is not None:
+        return function
+    unbound: Any = function if type(function) is CachedFunction else function._self_parent  # noqa: SLF001 - as above
+    return unbound.__get__(instance, type(instance))
 
 
 def _fail_async(name: str, verb: str) -> NoReturn:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from holdfast import MISSING, Layer, entries
+from support.changing import Source
 from support.colours import Colour
 from support.flights import filling, joined, reached
 from support.points import Points
@@ -20,45 +21,6 @@ from support.topologies import Topology
 from support.waiting import until
 
 CHANGES = ["invalidate", "delete", "set", "set_many", "refresh"]
-
-
-class Source:
-    """A source of one value that changes, with a load that waits at a gate if it is told to."""
-
-    def __init__(self, colour: Colour, layer: Layer) -> None:
-        self.colour = colour
-        self.version = 1
-        self.loads = 0
-        self.gate = colour.gate()
-        self.waits = True
-
-        async def current(number: int) -> int:
-            self.loads += 1
-            version = self.version
-            if self.waits:
-                self.waits = False
-                await self.gate.passed()
-            return version
-
-        self.function = layer.cached(60, key="current:{number}")(colour.function(current))
-        self.layer = layer
-
-    async def call(self) -> Any:
-        return await self.colour.call(self.function, 1)
-
-    async def change(self, verb: str) -> Any:
-        """Change the source, then the entry, in one of the ways that there are."""
-        self.version += 1
-        handle, cache = self.colour.of(entries(self.function)), self.colour.of(self.layer.cache)
-        if verb == "invalidate":
-            return await handle.invalidate(1)
-        if verb == "delete":
-            return await cache.delete("current:1")
-        if verb == "set":
-            return await handle.set(self.version, 1)
-        if verb == "set_many":
-            return await cache.set_many({"current:1": self.version, "else": 1}, 60)
-        return await handle.refresh(1)
 
 
 @pytest.mark.parametrize("verb", CHANGES)
@@ -139,71 +101,6 @@ def test_a_change_by_the_other_colour_while_the_value_is_being_stored(namespace:
             assert storing.colour.run(storing.call) == 2
 
 
-@pytest.mark.parametrize("verb", ["invalidate", "delete", "set", "set_many"])
-@pytest.mark.parametrize("hold", ["SET", "SET!"])
-def test_a_blocking_change_on_the_loop_that_is_storing(namespace: str, verb: str, hold: str) -> None:
-    """It cannot wait, since it blocks the loop: it returns, the loop takes back what it stored, and nobody reads it."""
-
-    async def scenario() -> None:
-        async with Layer(namespace=namespace) as layer:
-            points = Points(layer)
-            source = Source(Colour("async"), layer)
-            source.gate.open()
-            caller = asyncio.ensure_future(source.call())
-            points.hold(hold, tasks_only=True)
-            await reached(lambda: hold in points.passed)
-            source.version = 2
-            cache, handle = layer.cache, entries(source.function)
-            changes: dict[str, Callable[[], object]] = {
-                "invalidate": lambda: handle.invalidate(1),
-                "delete": lambda: cache.delete("current:1"),
-                "set": lambda: handle.set(2, 1),
-                "set_many": lambda: cache.set_many({"current:1": 2}, 60),
-            }
-            changes[verb]()
-            assert handle.get(1) is MISSING
-            assert cache.get("current:1") is None
-            assert cache.get_many(["current:1"]) == {}
-            assert handle.info(1) is None
-            later = asyncio.ensure_future(source.call())
-            await reached(lambda: joined(layer) == 2)
-            points.release(hold)
-            assert await caller == 1
-            assert await later == 2
-            assert await source.call() == 2
-            assert (filling(layer), joined(layer)) == (0, 0)
-
-    asyncio.run(scenario())
-
-
-def test_a_blocking_call_on_the_loop_that_takes_back_a_value_loads_by_itself(namespace: str) -> None:
-    """While the loop has yet to delete what it stored, a blocking call on it neither reads nor waits."""
-
-    async def scenario() -> None:
-        async with Layer(namespace=namespace) as layer:
-            points = Points(layer)
-            source = Source(Colour("async"), layer)
-            source.gate.open()
-
-            @layer.cached(60, key="current:{number}")
-            def plain(number: int) -> int:
-                return source.version
-
-            caller = asyncio.ensure_future(source.call())
-            points.hold("SET!", tasks_only=True)
-            await reached(lambda: "SET!" in points.passed)
-            source.version = 2
-            entries(plain).invalidate(1)
-            assert plain(1) == 2
-            assert entries(plain).refresh(1) == 2
-            points.release("SET!")
-            assert await caller == 1
-            assert plain(1) == 2
-            assert entries(plain).get(1) == 2
-
-    asyncio.run(scenario())
-
-
 def test_a_later_load_is_stored_after_an_earlier_one(colour: Colour, namespace: str) -> None:
     """A refresh whose value is ready while an older one is on its way waits for it: the newer value stays."""
 
@@ -229,31 +126,6 @@ def test_a_later_load_is_stored_after_an_earlier_one(colour: Colour, namespace: 
             assert await source.call() == 2
 
     colour.run(scenario)
-
-
-def test_a_refresh_that_cannot_wait_for_an_older_value_takes_it_back(namespace: str) -> None:
-    """A blocking refresh on the loop that stores an older value: neither stays, and the next call loads."""
-
-    async def scenario() -> None:
-        async with Layer(namespace=namespace) as layer:
-            points = Points(layer)
-            source = Source(Colour("async"), layer)
-            source.gate.open()
-
-            @layer.cached(60, key="current:{number}")
-            def plain(number: int) -> int:
-                return source.version
-
-            caller = asyncio.ensure_future(source.call())
-            points.hold("SET!", tasks_only=True)
-            await reached(lambda: "SET!" in points.passed)
-            source.version = 2
-            assert entries(plain).refresh(1) == 2
-            points.release("SET!")
-            assert await caller == 1
-            assert await source.call() == 2
-
-    asyncio.run(scenario())
 
 
 def test_a_load_that_began_during_a_change_does_not_store(colour: Colour, namespace: str) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from holdfast import Layer, entries
+from holdfast import Layer
 from support.flights import joined, reached
 from support.waiting import until
 
@@ -201,81 +199,36 @@ def test_a_follower_that_gives_up_last_cancels_the_load_in_the_other_loop(
     assert joined(layer) == 0
 
 
-def test_a_function_of_one_colour_can_be_used_through_entries_of_the_other(layer: Layer) -> None:
-    """Async verbs work for a plain function; what has to await refuses to block."""
-
-    @layer.cached(60, key="double:{number}")
-    def double(number: int) -> int:
-        return 2 * number
-
-    async def scenario() -> None:
-        handle = entries(double)
-        assert await handle.arefresh(2) == await handle.aget(2) == await handle.abypass(2) == double(2) == 4
-        assert (await handle.acall(2))[0] == 4
-        assert await handle.ainvalidate(2)
-
-    asyncio.run(scenario())
-
-
-def test_stop_iteration_of_a_plain_function_becomes_a_runtime_error_for_async_callers(
+def test_an_interrupt_in_a_load_ends_the_loop_even_if_its_caller_has_left(
     layer: Layer, threads: ThreadPoolExecutor
 ) -> None:
-    """No coroutine can raise `StopIteration`; whoever awaits gets what Python itself would give."""
-    let_go = threading.Event()
+    """Ctrl-C is not lost with the cancelled caller; a thread that waited loads for itself."""
+    source = Source(layer)
+    runs = 0
 
-    @layer.cached(60, key="stop:{number}")
-    def stop(number: int) -> int:
-        assert let_go.wait(30)
-        raise StopIteration(number)
+    @layer.cached(60, key="interrupted:{number}")
+    async def interrupted(number: int) -> list[int]:
+        nonlocal runs
+        runs += 1
+        await source.awaited(number)
+        raise KeyboardInterrupt
 
-    @layer.cached(60, key="stop:{number}")
-    async def follow(number: int) -> int:
-        return number
+    @layer.cached(60, key="interrupted:{number}")
+    def plain(number: int) -> list[int]:
+        return [number]
+
+    followers = []
 
     async def scenario() -> None:
-        future = threads.submit(stop, 1)
-        await reached(lambda: joined(layer))
-        task = asyncio.ensure_future(follow(1))
-        await reached(lambda: joined(layer) >= 2)
-        let_go.set()
-        with pytest.raises(RuntimeError, match="StopIteration"):
-            await task
-        assert isinstance(future.exception(30), StopIteration)
-        for verb in (entries(stop).arefresh, entries(stop).abypass, entries(stop).acall):
-            with pytest.raises(RuntimeError, match="StopIteration"):
-                await verb(2)
-
-    asyncio.run(scenario())
-
-
-@contextmanager
-def forked(child: Callable[[], bool]) -> Any:
-    """Run `child` in a child process during the block; its exit code says whether it returned true."""
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if child() else 2
-        finally:
-            os._exit(code)
-    yield
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-
-
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_child_process_does_not_wait_for_a_load_of_its_parent(layer: Layer, threads: ThreadPoolExecutor) -> None:
-    """A fork while a load runs in another thread: the child loads by itself, and the parent's load goes on."""
-    source = Source(layer)
-    waiting = threads.submit(source.plain, 1)
-    until(lambda: source.loads == 1, "the load runs")
-
-    def child() -> bool:
-        source.let_go = threading.Event()
+        task = asyncio.ensure_future(interrupted(1))
+        await reached(lambda: runs)
+        followers.append(threads.submit(plain, 1))
+        await reached(lambda: joined(layer) >= 3)
+        task.cancel()
+        await asyncio.wait([task])
         source.let_go.set()
-        return source.plain(1) == [1] and source.loads == 2 and entries(source.plain).invalidate(1)
+        await asyncio.sleep(30)
 
-    with forked(child):
-        pass
-    source.let_go.set()
-    assert waiting.result(30) == [1]
-    assert source.loads == 1
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(scenario())
+    assert followers[0].result(30) == [1]

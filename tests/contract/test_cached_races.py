@@ -205,7 +205,8 @@ def enact(seed: int, plan: Plan, cast: Cast, kind: type[WorldPort]) -> None:
         play.play("fetch_outer")
     run(world, seed, allowed=())
     flights = play.caching.flights
-    assert not (flights._open or flights._filling or flights._held or flights._barriers), f"seed {seed}"
+    books = [flights._open, flights._filling, flights._held, flights._barriers, flights._blocked]
+    assert not any(books), f"seed {seed}: {books}"
 
 
 def run(world: World, seed: int, allowed: tuple[type[BaseException], ...]) -> None:

@@ -24,7 +24,7 @@ def counting(colour: Colour, layer: Layer, **options: Any) -> tuple[Callable[...
 
 
 def test_get_and_set_leave_the_function_alone(colour: Colour, topology: Topology, namespace: str) -> None:
-    """`get` gives the value or MISSING, which is false and is nothing else; what `set` stores is what a call returns."""
+    """`get` gives the value or MISSING, which is false and nothing else; what `set` stores is what a call returns."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:

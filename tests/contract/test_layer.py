@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import gc
 import logging
 import threading
@@ -14,7 +12,7 @@ from typing import Any
 import pytest
 
 import holdfast
-from holdfast import MISSING, BackendUnavailable, Layer, cached, configure, entries
+from holdfast import BackendUnavailable, Layer, cached, configure, entries
 from holdfast import layer as layers
 from support.colours import Colour
 from support.topologies import Topology
@@ -37,96 +35,14 @@ def no_default(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     return iter(())
 
 
-def test_disabled_sends_every_call_to_its_function(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Nothing is read or loaded into the cache inside the block, however blocks are nested; changes are still made."""
-
-    async def scenario() -> None:
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            function, calls = counting(colour, layer.cached)
-            handle, cache = colour.of(entries(function)), colour.of(layer.cache)
-            await colour.call(function, 1)
-            await cache.set("a", 1, 60)
-            with layer.disabled():
-                with layer.disabled():
-                    assert await colour.call(function, 1) == 1
-                assert await colour.call(function, 1) == 1
-                assert await colour.call(function, 2) == 2
-                assert await handle.get(1) is MISSING
-                assert await cache.get("a", "default") == "default"
-                assert await cache.get_many(["a"]) == {}
-                assert await cache.get_or_load("a", lambda: 2, 60) == 2
-                assert await handle.invalidate(1)
-                await cache.set("b", 2, 60)
-            assert calls == [1, 1, 1, 2]
-            assert await handle.get(1) is MISSING
-            assert await handle.get(2) is MISSING
-            assert await cache.get("b") == 2
-            assert await cache.get("a") == 1
-            await colour.call(function, 1)
-            await colour.call(function, 1)
-            assert calls == [1, 1, 1, 2, 1]
-
-    colour.run(scenario)
-
-
-def test_disabled_ends_with_an_exception(namespace: str) -> None:
-    """Whatever leaves the block, the cache is on again."""
-    with Layer(namespace=namespace) as layer:
-        function, calls = counting(Colour("sync"), layer.cached)
-        with pytest.raises(LookupError), layer.disabled():
-            raise LookupError
-        function(1)
-        function(1)
-        assert calls == [1]
-
-
-def test_disabled_holds_for_this_thread_or_task_only(namespace: str) -> None:
-    """Other threads and tasks go on with the cache; tasks that begin inside the block go without."""
-    with Layer(namespace=namespace) as layer:
-        function, calls = counting(Colour("sync"), layer.cached)
-        function(1)
-        with layer.disabled():
-            thread = threading.Thread(target=contextvars.Context().run, args=(function, 1))
-            thread.start()
-            thread.join()
-            assert calls == [1]
-
-        async def scenario() -> None:
-            afunction, acalls = counting(Colour("async"), layer.cached)
-            inside, over = asyncio.Event(), asyncio.Event()
-
-            async def block() -> None:
-                with layer.disabled():
-                    inside.set()
-                    await over.wait()
-                    await asyncio.gather(afunction(1), afunction(1))
-
-            task = asyncio.ensure_future(block())
-            await inside.wait()
-            assert await afunction(1) == 1
-            assert acalls == []
-            over.set()
-            await task
-            assert acalls == [1, 1]
-
-        asyncio.run(scenario())
-
-
-def test_disabled_is_about_one_layer(namespace: str) -> None:
-    """Another layer is on meanwhile."""
-    with Layer(namespace=namespace) as layer, Layer(namespace=f"{namespace}-other") as other:
-        function, calls = counting(Colour("sync"), other.cached)
-        with layer.disabled():
-            function(1)
-            function(1)
-        assert calls == [1]
-
-
 def test_an_explicit_layer_wins_over_the_default_one(colour: Colour, namespace: str) -> None:
     """`layer=` is used whatever `configure` says."""
 
     async def scenario() -> None:
-        async with colour.using(Layer(namespace=namespace)) as layer, colour.using(configure("memory://unused")) as default:
+        async with (
+            colour.using(Layer(namespace=namespace)) as layer,
+            colour.using(configure("memory://unused")) as default,
+        ):
             function, _ = counting(colour, lambda ttl, **options: cached(ttl, layer=layer, **options))
             await colour.call(function, 1)
             assert layer.stats().fills == 1
@@ -211,7 +127,9 @@ def test_two_namespaces_do_not_see_each_other(colour: Colour, topology: Topology
     colour.run(scenario)
 
 
-def test_two_layers_on_one_redis_and_namespace_share_entries(colour: Colour, topology: Topology, namespace: str) -> None:
+def test_two_layers_on_one_redis_and_namespace_share_entries(
+    colour: Colour, topology: Topology, namespace: str
+) -> None:
     """As two processes do."""
 
     async def scenario() -> None:
@@ -301,20 +219,26 @@ def test_a_closed_layer_behaves_as_if_redis_were_away(
     colour.run(scenario)
 
 
-def test_a_layer_that_is_dropped_leaves_no_warning(topology: Topology, namespace: str) -> None:
-    """A program that never closes its layer, or closes it in the other colour, is not scolded."""
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_layer_that_is_dropped_leaves_no_warning(
+    colour: Colour, topology: Topology, namespace: str, closes: bool
+) -> None:
+    """A program that closes its layer after the loop has ended, or never, is not scolded."""
+
+    def program() -> None:
+        layer = Layer(topology.url, namespace=namespace)
+        function, _ = counting(colour, layer.cached)
+
+        async def scenario() -> None:
+            await colour.call(function, 1)
+
+        colour.run(scenario)
+        if closes:
+            layer.close()
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for colour in (Colour("sync"), Colour("async")):
-            layer = Layer(topology.url, namespace=namespace)
-            function, _ = counting(colour, layer.cached)
-
-            async def scenario() -> None:
-                await colour.call(function, 1)  # noqa: B023 - run at once
-
-            colour.run(scenario)
-            layer.close()
-        del layer, function
+        program()
         gc.collect()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 
@@ -105,7 +105,7 @@ def test_an_async_loader_goes_with_the_async_verb(namespace: str) -> None:
 
 @pytest.mark.parametrize("size", [1, 499, 501, 1203])
 def test_many_at_a_time(colour: Colour, topology: Topology, namespace: str, size: int) -> None:
-    """Any number of entries, over all slots of a cluster: those that exist come back under the names that were given."""
+    """Any number of entries, over all slots of a cluster: those that exist come back under the names as given."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
@@ -149,6 +149,28 @@ def test_set_many_stores_all_or_nothing(
             with pytest.raises(ConfigurationError, match="ttl=0"):
                 await cache.set_many({"good": 1}, 0)
             assert await cache.get("good") is None
+
+    colour.run(scenario)
+
+
+def test_kind_names_the_type(colour: Colour, topology: Topology, namespace: str) -> None:
+    """What was stored with a kind comes back as one; with another one it is as good as absent."""
+
+    async def scenario() -> None:
+        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
+            cache = colour.of(layer.cache)
+            kinds: list[Any] = [set[int], Annotated[set[int], "a note"], Annotated[set[int], ["has no hash"]]]
+            for kind in kinds:
+                await cache.set("a", {1, 2}, 60, kind=kind)
+                assert await cache.get("a", kind=kind) == {1, 2}
+                await cache.set_many({"b": {3}}, 60, kind=kind)
+                assert await cache.get_many(["a", "b"], kind=kind) == {"a": {1, 2}, "b": {3}}
+                assert await cache.get_or_load("a", lambda: {0}, 60, kind=kind) == {1, 2}
+            assert await cache.get("a", "default", kind=str) == "default"
+            with pytest.raises(SerializationError):
+                await cache.set("a", {1, 2}, 60)
+            with pytest.raises(ConfigurationError, match="cannot decode to"):
+                await cache.get("a", kind=Layer)
 
     colour.run(scenario)
 

@@ -52,7 +52,7 @@ def test_ten_thousand_cancelled_calls(seed: int) -> None:
                 link = it.backend._links[1]
                 (connection,) = link._seats[asyncio.get_running_loop()].alive  # type: ignore[attr-defined]
                 assert not connection._pending
-                assert not connection._room
+                assert not connection._waiting
 
     ASYNC.run(scenario)
 

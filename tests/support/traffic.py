@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import cycle
 from math import ceil
 
 
@@ -18,6 +19,16 @@ class Traffic:
     calls: list[tuple[float, float]] = field(default_factory=list)
     """When each began, and how long it took, in seconds."""
     errors: list[BaseException] = field(default_factory=list)
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Note one call, and what it raised."""
+        began = time.monotonic()
+        try:
+            yield
+        except BaseException as error:
+            self.errors.append(error)
+        self.calls.append((began, time.monotonic() - began))
 
     def slowest_percent(self, begin: float, end: float) -> float:
         """Return the 99th percentile of the calls that began between two instants, in seconds."""
@@ -32,31 +43,20 @@ def traffic(plain: Callable[[int], object], awaited: Callable[[int], Awaitable[o
     seen = Traffic()
     over = threading.Event()
 
-    def note(began: float) -> None:
-        seen.calls.append((began, time.monotonic() - began))
-
     def thread() -> None:
-        number = 0
-        while not over.is_set():
-            number += 1
-            began = time.monotonic()
-            try:
-                plain(number % 10)
-            except BaseException as error:
-                seen.errors.append(error)
-            note(began)
+        for number in cycle(range(10)):
+            if over.is_set():
+                return
+            with seen.timed():
+                plain(number)
             time.sleep(0.002)
 
     async def task() -> None:
-        number = 0
-        while not over.is_set():
-            number += 1
-            began = time.monotonic()
-            try:
-                await awaited(number % 10)
-            except BaseException as error:
-                seen.errors.append(error)
-            note(began)
+        for number in cycle(range(10)):
+            if over.is_set():
+                return
+            with seen.timed():
+                await awaited(number)
             await asyncio.sleep(0.008)
 
     async def tasks() -> None:

@@ -33,10 +33,12 @@ async def read_many(caching: Caching, port: Port, plan: Plan, keys: Sequence[str
             caching.failed("MGET", plan, error)
             raws, reason = [None] * len(chunk), "unavailable"
         for key, raw in zip(chunk, raws, strict=True):
-            usable = raw is not None and key not in barred
-            outcome = caching.use(plan, key, raw) if usable else None
+            if raw is None or key in barred:
+                caching.missed(plan, key, reason)
+                continue
+            outcome = caching.use(plan, key, raw)
             if outcome is None:
-                caching.missed(plan, key, "unreadable" if usable else reason)
+                caching.missed(plan, key, "unreadable")
             else:
                 values[key] = outcome[0]
     return values
