@@ -130,7 +130,8 @@ class Engine:
         self.asyncio = self.backend.asyncio
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)
         """Whether calls go straight to their functions, in the current context."""
-        self.codec(None, None, Any)  # a wrong name or a missing secret shows now
+        if self.serializers.find(serializer) is not None:  # one of the user's own can only be registered after this
+            self.codec(None, None, Any)  # a missing secret or compressor shows now
         self.prefix = f"{self.namespace}:cache:{{" if self.namespace else "cache:{"
         _forks.watch(self)
 

@@ -14,6 +14,7 @@ write, and replies come back in the order of the commands, so `_pending` is a pl
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,6 +23,7 @@ import hiredis
 
 from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack
 from holdfast.backend.failures import How, WireBroken
+from holdfast.backend.waiting import Batch, Room, Shared
 from holdfast.commands import Command, Reply
 
 _MOST_PENDING: Final = 10_000
@@ -29,53 +31,6 @@ _LARGEST_WRITE: Final = 256 * 1024
 """Bytes that may gather in one tick; more leave at once, so that the transport can push back."""
 
 _RETIRED: Final = "it was left for another"
-
-
-class _Batch:
-    """Collects the replies of a pipeline; stands in the queue once for each of its commands."""
-
-    __slots__ = ("_count", "_future", "_replies")
-
-    def __init__(self, future: asyncio.Future[list[Reply]], count: int) -> None:
-        self._future = future
-        self._count = count
-        self._replies: list[Reply] = []
-
-    def done(self) -> bool:
-        return self._future.done()
-
-    def set_result(self, reply: Reply) -> None:
-        self._replies.append(reply)
-        if len(self._replies) == self._count:
-            self._future.set_result(self._replies)
-
-    def set_exception(self, error: WireBroken) -> None:
-        self._future.set_exception(error)
-
-
-class _Shared:
-    """Gives one reply to several callers that asked the same in the same tick."""
-
-    __slots__ = ("_futures",)
-
-    def __init__(self, *futures: asyncio.Future[Reply]) -> None:
-        self._futures = list(futures)
-
-    def join(self, future: asyncio.Future[Reply]) -> None:
-        self._futures.append(future)
-
-    def done(self) -> bool:
-        return all(future.done() for future in self._futures)
-
-    def set_result(self, reply: Reply) -> None:
-        for future in self._futures:
-            if not future.done():
-                future.set_result(reply)
-
-    def set_exception(self, error: WireBroken) -> None:
-        for future in self._futures:
-            if not future.done():
-                future.set_exception(error)
 
 
 class Multiplex(asyncio.Protocol):
@@ -86,7 +41,7 @@ class Multiplex(asyncio.Protocol):
         self._kept: tuple[Any, Any] = (connection, writer)  # their finalizers would close the transport
         self._reader = new_reader()
         self._timeout = timeout
-        self._pending: deque[asyncio.Future[Any] | _Batch | _Shared] = deque()
+        self._pending: deque[asyncio.Future[Any] | Batch | Shared] = deque()
         self._unsent_gets: dict[Any, int] = {}
         """By key, which command of this tick reads it; counted as in `_submitted`."""
         self._outgoing: list[bytes] = []
@@ -98,9 +53,8 @@ class Multiplex(asyncio.Protocol):
         self._moved = 0.0
         """When something last arrived or left. Replies come in order, so it is progress of the oldest command."""
         self._unwritten = 0
-        self._room: deque[asyncio.Future[None]] = deque()
-        self._invited = 0
-        """Callers who were given room and have not come in yet."""
+        self._room = Room(self._loop, self._vacancies)
+        self._waiting = self._room.queue
         self._writable = True
         self._broken: WireBroken | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -112,7 +66,7 @@ class Multiplex(asyncio.Protocol):
 
     async def ask(self, command: Command) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
-        if self._room or not self._writable or len(self._pending) >= _MOST_PENDING:
+        if self._waiting or not self._writable or len(self._pending) >= _MOST_PENDING:
             await self._wait_for_room()
         elif self.is_open and not (command.repeatable or self._pending):
             await self._notice()
@@ -132,25 +86,25 @@ class Multiplex(asyncio.Protocol):
         """Let a caller have the reply to a GET that has not been sent. One that has is of no use: it may be too old."""
         place = number - self._submitted
         waiter = self._pending[place]
-        if isinstance(waiter, _Shared):
+        if isinstance(waiter, Shared):
             waiter.join(future)
         elif isinstance(waiter, asyncio.Future):
-            self._pending[place] = _Shared(waiter, future)
+            self._pending[place] = Shared(waiter, future)
 
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""
-        if self._room or not self._writable or len(self._pending) >= _MOST_PENDING:
+        if self._waiting or not self._writable or len(self._pending) >= _MOST_PENDING:
             await self._wait_for_room()
         elif self.is_open and not (self._pending or all(command.repeatable for command in commands)):
             await self._notice()
         if not self.is_open:
             raise self._as_unsent()
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
-        batch = _Batch(future, len(commands))
+        batch = Batch(future, len(commands))
         self._submit(b"".join([pack(command.words) for command in commands]), (batch,) * len(commands))
         return await future
 
-    def _submit(self, payload: bytes, waiters: tuple[asyncio.Future[Any] | _Batch, ...]) -> None:
+    def _submit(self, payload: bytes, waiters: tuple[asyncio.Future[Any] | Batch, ...]) -> None:
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(payload)
@@ -190,8 +144,8 @@ class Multiplex(asyncio.Protocol):
             self._break("lost", "not the Redis protocol")
         except IndexError:
             self._break("lost", "a reply that nobody asked for")
-        if self._room:
-            self._make_room()
+        if self._waiting:
+            self._room.admit()
         if not self.is_open and not self._pending:
             self._break("lost", _RETIRED)
 
@@ -218,29 +172,15 @@ class Multiplex(asyncio.Protocol):
 
     async def _wait_for_room(self) -> None:
         while self.is_open:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._room.append(waiter)
-            if self._writable and len(self._pending) < _MOST_PENDING:
-                self._make_room()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if not waiter.cancelled():  # the invitation passes to the next
-                    self._invited -= 1
-                    self._make_room()
-                raise
-            self._invited -= 1
-            if self._writable and len(self._pending) < _MOST_PENDING:
+            await self._room.wait()
+            if self._vacancies() > 0:
                 return
 
-    def _make_room(self) -> None:
-        free = _MOST_PENDING - len(self._pending) - self._invited if self._writable else 0
-        while self._room and (free > 0 or not self.is_open):
-            waiter = self._room.popleft()
-            if not waiter.done():
-                free -= 1
-                self._invited += 1
-                waiter.set_result(None)
+    def _vacancies(self) -> int:
+        """Return how many commands may come in; when the connection takes none, all who wait shall learn it."""
+        if not self.is_open:
+            return sys.maxsize
+        return _MOST_PENDING - len(self._pending) if self._writable else 0
 
     def pause_writing(self) -> None:
         """Hold new callers back: the transport's buffer is full."""
@@ -249,7 +189,7 @@ class Multiplex(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Let callers in again."""
         self._writable = True
-        self._make_room()
+        self._room.admit()
 
     def eof_received(self) -> None:
         """Take nothing more; the transport closes itself."""
@@ -277,7 +217,7 @@ class Multiplex(asyncio.Protocol):
                 sent = index < sent_until
                 unsent_how: How = "closed" if how == "closed" else "lost"
                 waiter.set_exception(WireBroken(how if sent else unsent_how, sent=sent, detail=detail))
-        self._make_room()
+        self._room.admit()
 
     def _as_unsent(self) -> WireBroken:
         if self._broken is not None and self._broken.how == "closed":
@@ -299,7 +239,7 @@ class Multiplex(asyncio.Protocol):
     def retire(self) -> None:
         """Take no more commands; close when those under way are answered."""
         self.is_open = False
-        self._make_room()
+        self._room.admit()
         if not self._pending:
             self._break("lost", _RETIRED)
 

@@ -145,23 +145,7 @@ class SocketWire:
 
     def is_stale(self) -> bool:
         """Say whether the other side has closed the connection, or sent something unasked."""
-        if not has_arrived(self._sock):
-            return False
-        if isinstance(self._sock, ssl.SSLSocket):
-            return self._is_stale_inside()
-        return True
-
-    def _is_stale_inside(self) -> bool:
-        """Look under TLS, where session tickets come in that are nobody's business."""
-        self._sock.settimeout(0)
-        try:
-            self._sock.recv(1)
-        except ssl.SSLWantReadError:
-            self._be_patient_for(self._timeout)
-            return False
-        except OSError:
-            return True
-        return True
+        return has_arrived(self._sock)
 
     def interrupt(self) -> None:
         """Make a thread that waits for a reply here find the connection lost."""

@@ -149,10 +149,23 @@ class Caching:
             try:
                 return await self._ride(port, plan, flight, load, opened=opened, store=store)
             except Abandoned:
-                continue
+                outcome = await self._look_again(port, plan, key) if store else None
+                if outcome is not None:
+                    return outcome
             except (WaitOver, CircularWait, Unreadable):
                 break
         return await self._alone(plan, key, load)
+
+    async def _look_again(self, port: Port, plan: Plan, key: str) -> Outcome | None:
+        """Return what another caller may have loaded and stored since the load that this one shared was abandoned."""
+        try:
+            raw = await port.call(Command(("GET", key), (key,), True))
+        except BackendError:
+            return None  # the next load will find out, too
+        outcome = None if raw is None else self.use(plan, key, raw)
+        if outcome is not None:
+            plan.tally.misses -= 1
+        return outcome
 
     async def _ride(self, port: Port, plan: Plan, flight: Flight, load: Load, *, opened: bool, store: bool) -> Outcome:
         """Be a member of a flight until it lands."""

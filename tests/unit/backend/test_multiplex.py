@@ -3,48 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
-from holdfast.backend.connections import open_asyncio
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.multiplex import Multiplex
-from holdfast.backend.url import parse
-from holdfast.commands import Command, get, put
-from support.colours import Colour
-from unit.backend.scripted import Peer, Scripted, scripted
+from holdfast.commands import Command, get
+from unit.backend.multiplexed import ASYNC, against, heard
+from unit.backend.scripted import Peer
 
 INCR = Command(("INCR", "n"), ("n",))
-ASYNC = Colour("async")
-
-
-@asynccontextmanager
-async def connected(server: Scripted, options: str = "") -> AsyncIterator[tuple[Multiplex, Peer]]:
-    topology = parse(f"{server.url}{options}")
-    connection = Multiplex(*await open_asyncio(topology, topology.addresses[0]), topology.socket_timeout)
-    await ASYNC.until(lambda: server.peers, "the server sees it")
-    try:
-        yield connection, server.peers[-1]
-    finally:
-        await connection.close()
-
-
-def against(scenario: Callable[[Multiplex, Peer], Any], options: str = "", receive_buffer: int = 0) -> None:
-    """Run a scenario on a connection to a scripted server."""
-
-    async def run(server: Scripted) -> None:
-        async with connected(server, options) as (connection, peer):
-            await scenario(connection, peer)
-
-    with scripted(receive_buffer) as server:
-        asyncio.run(run(server))
-
-
-async def heard(peer: Peer, count: int) -> None:
-    await ASYNC.until(lambda: len(peer.heard) >= count, f"{count} commands are heard")
 
 
 def test_commands_of_one_tick_leave_in_one_write() -> None:
@@ -259,78 +227,6 @@ def test_an_idle_connection_is_not_watched_to_death() -> None:
     against(scenario, "?socket_timeout=0.05")
 
 
-def test_big_values_both_ways() -> None:
-    """Sixteen megabytes go out and come back whole."""
-
-    async def scenario(connection: Multiplex, peer: Peer) -> None:
-        value = bytes(range(256)) * 65536
-        call = asyncio.ensure_future(connection.ask(put("k", value, 5)))
-        await heard(peer, 1)
-        assert peer.heard[0][2] == value
-        peer.say(b"+OK\r\n")
-        assert await call == b"OK"
-        call = asyncio.ensure_future(connection.ask(get("k")))
-        await heard(peer, 2)
-        saying = asyncio.to_thread(peer.say, b"$%d\r\n%b\r\n" % (len(value), value))
-        assert (await asyncio.gather(call, saying))[0] == value
-
-    against(scenario, "?socket_timeout=30")
-
-
-def test_a_server_that_does_not_read_makes_callers_wait() -> None:
-    """Back-pressure: a few values fill the buffers, the other callers wait with theirs; cancelled ones make room."""
-
-    async def scenario(connection: Multiplex, peer: Peer) -> None:
-        peer.stop_reading()
-        value = b"x" * 100_000
-        calls = [asyncio.ensure_future(connection.ask(put(f"k{number}", value, 5))) for number in range(500)]
-        await ASYNC.until(lambda: connection._room, "callers wait")
-        buffered = connection._transport.get_write_buffer_size() + sum(map(len, connection._outgoing))
-        assert buffered < 2_000_000
-        assert len(connection._room) > 300
-        for call in calls[1::2]:
-            call.cancel()
-        await asyncio.sleep(0)
-        peer.read_on()
-        for number in range(0, 500, 2):
-            await ASYNC.until(lambda: calls[number].done() or connection._pending, "it has its turn")  # noqa: B023
-            while not calls[number].done():
-                peer.say(b"+OK\r\n" * len(connection._pending))
-                await asyncio.sleep(0.001)
-        assert [await call for call in calls[0::2]] == [b"OK"] * 250
-        assert not connection._room
-
-    against(scenario, "?socket_timeout=30", receive_buffer=4096)
-
-
-def test_a_burst_is_served_in_order() -> None:
-    """Forty thousand commands of one tick all get their own reply, though a part of them is pending at a time."""
-    count = 40_000
-
-    async def scenario(connection: Multiplex, peer: Peer) -> None:
-        most = 0
-
-        def serve() -> None:
-            said = 0
-            while said < count:
-                peer.has_heard(said + 1)
-                heard = peer.heard[said:]
-                peer.say(b"".join(b"$%d\r\n%b\r\n" % (len(words[1]), words[1]) for words in heard))
-                said += len(heard)
-
-        async def call(number: int) -> bool:
-            nonlocal most
-            most = max(most, len(connection._pending))
-            return await connection.ask(get(f"k{number}")) == b"k%d" % number
-
-        serving = asyncio.get_running_loop().run_in_executor(None, serve)
-        assert all(await asyncio.gather(*map(call, range(count))))
-        await serving
-        assert most <= 10_000
-
-    against(scenario, "?socket_timeout=60")
-
-
 def test_a_retired_connection_finishes_its_work() -> None:
     """A connection that is left for another takes nothing new, answers what is under way, and closes."""
 
@@ -346,20 +242,3 @@ def test_a_retired_connection_finishes_its_work() -> None:
         await connection.closed
 
     against(scenario)
-
-
-def test_closing_answers_everybody() -> None:
-    """Whoever waits for a reply or for room when the connection is closed is told, at once."""
-
-    async def scenario(connection: Multiplex, peer: Peer) -> None:
-        peer.stop_reading()
-        calls = [asyncio.ensure_future(connection.ask(put("k", b"x" * 300_000, 5))) for _ in range(50)]
-        await ASYNC.until(lambda: connection._room, "callers wait")
-        await connection.close()
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        assert {type(outcome) for outcome in outcomes} == {WireBroken}
-        assert {outcome.how for outcome in outcomes} == {"closed"}
-        assert {outcome.sent for outcome in outcomes} == {True, False}
-        peer.read_on()
-
-    against(scenario, "?socket_timeout=30", receive_buffer=4096)
