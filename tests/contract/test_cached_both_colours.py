@@ -5,24 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
 from holdfast import Layer, entries
 from support.flights import joined, reached
-
-
-@pytest.fixture
-def layer(namespace: str) -> Any:
-    with Layer(namespace=namespace) as layer:
-        yield layer
-
-
-@pytest.fixture
-def threads() -> Any:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
 
 
 def test_a_function_of_one_colour_can_be_used_through_entries_of_the_other(layer: Layer) -> None:

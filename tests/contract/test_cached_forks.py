@@ -12,42 +12,8 @@ from typing import Any
 import pytest
 
 from holdfast import Layer, entries
-from support.flights import reached
+from support.both import SharedSource
 from support.waiting import until
-
-
-@pytest.fixture
-def layer(namespace: str) -> Any:
-    with Layer(namespace=namespace) as layer:
-        yield layer
-
-
-@pytest.fixture
-def threads() -> Any:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-class Source:
-    """Loads of one key in both colours, which wait until they are let go."""
-
-    def __init__(self, layer: Layer, key: str = "shared:{number}") -> None:
-        self.let_go = threading.Event()
-        self.loads = 0
-
-        @layer.cached(60, key=key)
-        def plain(number: int) -> list[int]:
-            self.loads += 1
-            assert self.let_go.wait(30)
-            return [number]
-
-        @layer.cached(60, key=key)
-        async def awaited(number: int) -> list[int]:
-            self.loads += 1
-            await reached(self.let_go.is_set)
-            return [number]
-
-        self.plain, self.awaited = plain, awaited
 
 
 @contextmanager
@@ -67,7 +33,7 @@ def forked(child: Callable[[], bool]) -> Any:
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_child_process_does_not_wait_for_a_load_of_its_parent(layer: Layer, threads: ThreadPoolExecutor) -> None:
     """A fork while a load runs in another thread: the child loads by itself, and the parent's load goes on."""
-    source = Source(layer)
+    source = SharedSource(layer)
     waiting = threads.submit(source.plain, 1)
     until(lambda: source.loads == 1, "the load runs")
 

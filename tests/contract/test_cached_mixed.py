@@ -11,42 +11,9 @@ from typing import Any
 import pytest
 
 from holdfast import Layer
+from support.both import SharedSource
 from support.flights import joined, reached
 from support.waiting import until
-
-
-@pytest.fixture
-def layer(namespace: str) -> Any:
-    with Layer(namespace=namespace) as layer:
-        yield layer
-
-
-@pytest.fixture
-def threads() -> Any:
-    with ThreadPoolExecutor(16) as pool:
-        yield pool
-
-
-class Source:
-    """Loads of one key in both colours, which wait until they are let go."""
-
-    def __init__(self, layer: Layer, key: str = "shared:{number}") -> None:
-        self.let_go = threading.Event()
-        self.loads = 0
-
-        @layer.cached(60, key=key)
-        def plain(number: int) -> list[int]:
-            self.loads += 1
-            assert self.let_go.wait(30)
-            return [number]
-
-        @layer.cached(60, key=key)
-        async def awaited(number: int) -> list[int]:
-            self.loads += 1
-            await reached(self.let_go.is_set)
-            return [number]
-
-        self.plain, self.awaited = plain, awaited
 
 
 async def crowd(function: Callable[[int], Coroutine[Any, Any, Any]], size: int) -> list[Any]:
@@ -56,7 +23,7 @@ async def crowd(function: Callable[[int], Coroutine[Any, Any, Any]], size: int) 
 @pytest.mark.parametrize("first", ["plain", "awaited"])
 def test_threads_and_two_loops_share_one_load(layer: Layer, threads: ThreadPoolExecutor, first: str) -> None:
     """Whoever comes first, a thread or a task, loads for all of them; each gets a list of its own."""
-    source = Source(layer)
+    source = SharedSource(layer)
     start: dict[str, Callable[[], Future[Any]]] = {
         "plain": lambda: threads.submit(lambda: [source.plain(1)]),
         "awaited": lambda: threads.submit(lambda: asyncio.run(crowd(source.awaited, 1))),
@@ -75,7 +42,7 @@ def test_threads_and_two_loops_share_one_load(layer: Layer, threads: ThreadPoolE
 
 def test_a_sync_call_in_the_loop_that_loads_its_key_does_not_wait_for_it(layer: Layer) -> None:
     """A plain function, called on the loop whose task loads the same key, runs by itself: waiting would block both."""
-    source = Source(layer)
+    source = SharedSource(layer)
 
     async def scenario() -> None:
         task = asyncio.ensure_future(source.awaited(1))
@@ -91,7 +58,7 @@ def test_a_sync_call_in_the_loop_that_loads_its_key_does_not_wait_for_it(layer: 
 
 def test_a_task_may_wait_for_a_load_in_a_thread_that_its_own_loop_started(layer: Layer) -> None:
     """`asyncio.to_thread` of the plain function and a task of the async one share a load."""
-    source = Source(layer)
+    source = SharedSource(layer)
 
     async def scenario() -> None:
         thread = asyncio.ensure_future(asyncio.to_thread(source.plain, 1))
@@ -129,7 +96,7 @@ def test_followers_in_threads_recover_when_the_loop_of_their_load_ends(
     layer: Layer, threads: ThreadPoolExecutor
 ) -> None:
     """`asyncio.run` ends while its load runs: threads that waited for it load for themselves, once."""
-    source = Source(layer)
+    source = SharedSource(layer)
     followed = threading.Event()
 
     async def leave_early() -> None:
@@ -150,7 +117,7 @@ def test_followers_in_threads_recover_when_the_loop_of_their_load_ends(
 
 def test_a_load_outlives_its_first_caller_in_another_loop(layer: Layer, threads: ThreadPoolExecutor) -> None:
     """The first caller is cancelled, a thread still waits: the load goes on in the loop and serves it."""
-    source = Source(layer)
+    source = SharedSource(layer)
 
     async def scenario() -> None:
         task = asyncio.ensure_future(source.awaited(1))
@@ -170,7 +137,7 @@ def test_a_follower_that_gives_up_last_cancels_the_load_in_the_other_loop(
     layer: Layer, threads: ThreadPoolExecutor
 ) -> None:
     """The first caller is cancelled, then the last follower's `wait` is over: the load ends."""
-    source = Source(layer)
+    source = SharedSource(layer)
     cancelled = threading.Event()
 
     @layer.cached(60, key="left:{number}")
@@ -203,7 +170,7 @@ def test_an_interrupt_in_a_load_ends_the_loop_even_if_its_caller_has_left(
     layer: Layer, threads: ThreadPoolExecutor
 ) -> None:
     """Ctrl-C is not lost with the cancelled caller; a thread that waited loads for itself."""
-    source = Source(layer)
+    source = SharedSource(layer)
     runs = 0
 
     @layer.cached(60, key="interrupted:{number}")
