@@ -140,7 +140,6 @@ def test_what_only_the_layer_can_tell_is_refused_at_the_first_call(options: dict
     ("options", "advice"),
     [
         ({"on_failure": "ignore"}, "on_failure='ignore' must be 'bypass' (go on without Redis) or 'raise'"),
-        ({"serializer": "yaml"}, "serializer='yaml' is not known"),
         ({"serializer": "pickle"}, "give the layer a secret="),
         ({"compression": "rar"}, "compression='rar'"),
         ({"secret": "short"}, "secret= must be text or bytes of at least 16 bytes"),
@@ -153,10 +152,32 @@ def test_what_only_the_layer_can_tell_is_refused_at_the_first_call(options: dict
 def test_an_option_of_a_layer_that_cannot_work_is_refused_when_constructing(
     options: dict[str, Any], advice: str
 ) -> None:
-    """A layer that exists has options that work."""
+    """What a layer can tell at once, it tells at once."""
     with pytest.raises(ConfigurationError, match=re.escape(advice)) as caught:
         Layer(**options)
     assert "short" not in str(caught.value)
+
+
+def test_a_layer_may_name_what_is_registered_after_it_was_made() -> None:
+    """A serializer or key builder of one's own can be the layer's default; until it is known, calls are refused."""
+
+    class Reversed:
+        def dumps(self, value: Any, kind: Any, /) -> bytes:
+            return str(value)[::-1].encode()
+
+        def loads(self, data: bytes, kind: Any, /) -> Any:
+            return int(data.decode()[::-1])
+
+    layer = Layer(serializer="reversed", key_builder="by-name")
+    decorated = layer.cached(60)(function)
+    with pytest.raises(ConfigurationError, match="there is no key builder 'by-name'"):
+        decorated(12)
+    layer.key_builders.register("by-name", lambda function, _: lambda arguments: f"{function.__name__}")
+    with pytest.raises(ConfigurationError, match="serializer='reversed' is not known"):
+        decorated(12)
+    layer.serializers.register("reversed", Reversed())
+    assert decorated(12) == decorated(12)
+    assert layer.stats().hits == 1
 
 
 def test_an_unknown_option_is_a_type_error() -> None:
