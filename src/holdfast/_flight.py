@@ -34,6 +34,10 @@ class Landing:
     """The value itself where there is no frame: all members share it."""
 
 
+def _always() -> bool:
+    return True
+
+
 class Flight:
     """One load."""
 
@@ -41,6 +45,7 @@ class Flight:
         "_cancel",
         "_failure",
         "_trace",
+        "alive",
         "cancelled",
         "copies",
         "doomed",
@@ -59,6 +64,8 @@ class Flight:
         self.key = key
         self.place = place
         """The thread that the load runs in, see `Port.may_wait_for`."""
+        self.alive: Callable[[], bool] = _always
+        """Whether the work can still go on: not if its event loop was closed under it."""
         self.replaces = replaces
         """Whether what is stored must not stay, even if the new value is not to be stored."""
         self.future: Future[Landing] = Future()

@@ -14,7 +14,8 @@ Rules.
 6. The fills of one key go one after the other, in the order of their loads: the newest value stays.
 7. A fill that cannot be waited for (it runs in the loop that the caller blocks) is doomed: it deletes what it stored.
    Until then a barrier lies on the key, a flight that brings nothing: callers wait for it, and nobody reads.
-8. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
+8. Work whose event loop was closed under it never ends. The next caller of its key forgets it.
+9. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
    of waiting is seen before it closes.
 """
 
@@ -51,11 +52,13 @@ class Flights:
 
     def barred(self, key: str) -> bool:
         """Say whether what Redis has under a key is about to be deleted, and must not be read."""
-        return key in self._barriers
+        barrier = self._barriers.get(key)
+        return barrier is not None and barrier.alive()
 
     def follow(self, key: str) -> Flight | None:
         """Join the flight of a key, if there is one."""
         with self._lock:
+            self._bury(key)
             flight = self._open.get(key)
             if flight is not None:
                 flight.members += 1
@@ -64,6 +67,7 @@ class Flights:
     def join(self, key: str, place: int) -> tuple[Flight, bool]:
         """Return the flight of a key and whether the caller opened it and has to start its work."""
         with self._lock:
+            self._bury(key)
             flight = self._open.get(key)
             if flight is not None:
                 flight.members += 1
@@ -98,6 +102,7 @@ class Flights:
         with self._lock:
             fills: list[Flight] = []
             for key in keys:
+                self._bury(key)
                 self._held[key] = self._held.get(key, 0) + 1
                 self._revoke(key)
                 fills += self._filling.get(key, ())
@@ -117,6 +122,7 @@ class Flights:
     def begin_fill(self, flight: Flight) -> list[Flight] | None:
         """Take a flight off the map for its value to be sent; return the fills to wait for, None if it must not be."""
         with self._lock:
+            self._bury(flight.key)
             self._remove(flight)
             if flight.revoked or flight.key in self._held:
                 return None
@@ -133,6 +139,7 @@ class Flights:
             if fill in self._filling.get(key, ()):
                 fill.doomed = True
                 barrier = self._barriers.setdefault(key, Flight(key, fill.place))
+                barrier.alive = fill.alive
                 self._open.setdefault(key, barrier)
 
     def end_fill(self, fill: Flight, *, undone: bool = False) -> bool:
@@ -148,11 +155,26 @@ class Flights:
                 self._filling.pop(fill.key, None)
             if barrier is not None:
                 self._remove(barrier)
-        if fill.filled is not None:
+        if fill.filled is not None and not fill.filled.done():
             fill.filled.set_result(None)
         if barrier is not None:
             barrier.ended()
         return True
+
+    def _bury(self, key: str) -> None:
+        """Forget work of a key whose event loop was closed under it: nothing else would ever end it."""
+        for fill in [fill for fill in self._filling.get(key, ()) if not fill.alive()]:
+            self._filling[key].remove(fill)
+            if fill.filled is not None and not fill.filled.done():
+                fill.filled.set_result(None)
+        barrier = self._barriers.get(key)
+        if not self._filling.get(key):
+            self._filling.pop(key, None)
+            self._barriers.pop(key, None)
+        flight = self._open.get(key)
+        if flight is not None and (not flight.alive() or (flight is barrier and key not in self._barriers)):
+            self._remove(flight)
+            flight.ended()
 
     def _revoke(self, key: str) -> None:
         flight = self._open.get(key)

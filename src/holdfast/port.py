@@ -79,6 +79,10 @@ class Port(Protocol):
         """Name the thread in which the caller runs."""
         ...
 
+    def lifeline(self) -> Callable[[], bool]:
+        """Return what says, from any thread, whether work that is started here now can still go on."""
+        ...
+
     def may_wait_for(self, place: int) -> bool:
         """Say whether waiting here for work that runs in `place` can ever end.
 

@@ -222,6 +222,9 @@ class WorldPort:
     def random(self) -> float:
         return self._world.chance.random()
 
+    def lifeline(self) -> Callable[[], bool]:
+        return lambda: True
+
     def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Callable[[], object]:
         """Add an actor; a blocking caller is held up by it until it is through."""
         actor = self._world.add("load", work, self._place, blocking=self._blocking)

@@ -102,7 +102,8 @@ class Cluster:
         try:
             replies = await server.ask_all(commands)
         except WireBroken as broken:
-            self._map.outdated = True
+            if broken.how != "open":
+                self._map.outdated = True
             return [
                 await _outcome(self._call_slot(command))
                 if _may_move_on(broken, command)
@@ -164,7 +165,8 @@ class Cluster:
     async def _successor(self, address: Address, slot: int, command: Command, broken: WireBroken) -> Address:
         """Return who owns the slot after its owner broke; raise what the caller sees if nobody may be asked."""
         failure = as_error(broken, self._map.server(address).name, command)
-        self._map.outdated = True
+        if broken.how != "open":  # the breaker's probe will tell; until then there is nothing new to learn
+            self._map.outdated = True
         if not _may_move_on(broken, command):
             raise failure from broken
         if broken.how != "open":

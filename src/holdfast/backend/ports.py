@@ -82,6 +82,10 @@ class BlockingPort(_Clock):
             ended()
         return _nothing
 
+    def lifeline(self) -> Callable[[], bool]:
+        """Say of a thread's work that it goes on until it ends."""
+        return _always
+
     def may_wait_for(self, place: int) -> bool:
         """Say that a thread may wait for any thread but itself."""
         return place != get_ident()
@@ -127,6 +131,11 @@ class AsyncioPort(_Clock):
         task.add_done_callback(finish)
         return cancel
 
+    def lifeline(self) -> Callable[[], bool]:
+        """Say of a task that it goes on until its loop is closed."""
+        loop = asyncio.get_running_loop()
+        return lambda: not loop.is_closed()
+
     def may_wait_for(self, place: int) -> bool:
         """Say that a task may wait for anybody: its loop goes on."""
         return True
@@ -164,6 +173,10 @@ def _result_of(future: Future[T]) -> T:
 def _finish(woken: asyncio.Future[None]) -> None:
     if not woken.done():
         woken.set_result(None)
+
+
+def _always() -> bool:
+    return True
 
 
 def _nothing() -> None:

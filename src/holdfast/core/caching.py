@@ -175,6 +175,7 @@ class Caching:
             try:
                 if opened:
                     work = self._loading.lead(port, plan, flight, load, store=store)
+                    flight.alive = port.lifeline()
                     flight.cancel_with(port.start(work, lambda: self._ended(flight)))
                 landing = await port.wait(flight.future, None if opened else plan.wait)
             finally:

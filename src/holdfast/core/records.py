@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
 from holdfast.errors import ConfigurationError
-from holdfast.events import BackendFailed, Event
+from holdfast.events import BackendFailed, BreakerClosed, Event
 from holdfast.typing import Hook
 
 _log = logging.getLogger("holdfast")
@@ -85,6 +85,8 @@ class Recorder:
 
     def emit(self, event: Event) -> None:
         """Give an event to every hook. What a hook raises is logged and goes no further."""
+        if type(event) is BreakerClosed:
+            self._told.clear()  # the next outage is news again
         for hook in self.hooks:
             try:
                 hook(event)
