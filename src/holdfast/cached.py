@@ -161,6 +161,18 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
         self._self_recipe = recipe
         self._self_answer = answer
 
+    def __reduce_ex__(self, _: Any) -> str:
+        """Pickle the function as others are: by its name in its module, where the decorated one stands."""
+        return self.__qualname__
+
+    def __copy__(self) -> CachedFunction:
+        """Return the function itself, as copying a function does."""
+        return self
+
+    def __deepcopy__(self, _: Any) -> CachedFunction:
+        """Return the function itself, as copying a function does."""
+        return self
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Answer a call that came through no instance.
 

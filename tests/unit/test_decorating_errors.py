@@ -146,6 +146,7 @@ def test_what_only_the_layer_can_tell_is_refused_at_the_first_call(options: dict
         ({"secret": ""}, "secret= must be text or bytes of at least 16 bytes"),
         ({"namespace": "a{b"}, "namespace='a{b' has a brace"),
         ({"url": "redis//localhost"}, "the scheme of the URL cannot be used"),
+        ({"url": None}, "the URL must be text, not NoneType: give one such as redis://localhost:6379/0 or memory://"),
         ({"hooks": [7]}, "hooks must be functions of one event"),
     ],
 )

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 
 from holdfast.backend.topology import Address, Kind, Topology
 from holdfast.backend.url_options import PLAIN, database, read_options, refuse
+from holdfast.errors import ConfigurationError
 
 _SCHEMES: Final[Mapping[str, tuple[Kind, bool]]] = {
     "memory": ("memory", False),
@@ -43,6 +44,9 @@ def parse(url: str, extra: Mapping[str, Any] | None = None) -> Topology:
     Raises:
         ConfigurationError: a part of the URL cannot be understood; the message names it.
     """
+    if not isinstance(url, str):  # pyright: ignore[reportUnnecessaryIsInstance] - often what os.environ.get gave
+        msg = f"the URL must be text, not {type(url).__name__}: give one such as redis://localhost:6379/0 or memory://"
+        raise ConfigurationError(msg)
     scheme, authority, path, query = _split(url)
     kind, tls = _SCHEMES[scheme]
     login, _, hosts = authority.rpartition("@")
