@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import pickle
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from holdfast import Layer, cached
 
@@ -26,9 +24,3 @@ def test_a_copy_is_the_function_itself() -> None:
 def test_a_pickle_names_the_function() -> None:
     """It comes back as the decorated function of its module."""
     assert pickle.loads(pickle.dumps(doubled)) is doubled
-
-
-def test_a_pool_of_processes_can_call_it() -> None:
-    """The function travels by name, and works in the other process."""
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as pool:
-        assert pool.submit(doubled, 21).result(30) == 42
