@@ -34,9 +34,9 @@ class Hit(CacheEvent):
 class Miss(CacheEvent):
     """The value has to be loaded."""
 
-    reason: Literal["absent", "unreadable", "expired", "unavailable"]
-    """`absent`: no entry; `unreadable`: there was one, see `EntryUnreadable`; `expired`: past its freshness;
-    `unavailable`: Redis could not be asked."""
+    reason: Literal["absent", "unreadable", "unavailable"]
+    """`absent`: no entry; `unreadable`: there was one, see `EntryUnreadable`; `unavailable`: Redis could not be
+    asked."""
 
 
 @dataclass(frozen=True, slots=True)
