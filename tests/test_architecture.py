@@ -20,13 +20,13 @@ SOURCE: Final = Path(__file__).parents[1] / "src" / "holdfast"
 
 LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["_missing", "_version", "errors", "events", "typing"], 0),
-    **dict.fromkeys(["_calls", "_durations", "_flight", "_flights", "_forks", "commands", "port"], 1),
+    **dict.fromkeys(["_calls", "_current", "_durations", "_flight", "_flights", "_forks", "_near", "commands", "port"], 1),
     **dict.fromkeys(["policy", "scripts"], 2),
     **dict.fromkeys(["_annotations", "_cached_errors", "_formats", "_secrets", "_typed"], 3),
     **dict.fromkeys(["codec", "compression", "serializers"], 3),
     **dict.fromkeys(["key_arguments", "key_binding", "key_requests", "key_templates", "keybuilders"], 3),
     **dict.fromkeys(["backend", "core"], 4),
-    **dict.fromkeys(["cache", "cached", "engine", "layer"], 5),
+    **dict.fromkeys(["cache", "cached", "engine", "layer", "options"], 5),
     **dict.fromkeys(["decorators", "entries", "web"], 6),
     **dict.fromkeys(["asgi", "wsgi"], 7),
     **dict.fromkeys(["demo", "django", "doctor", "fastapi", "flask", "starlette", "testing"], 8),

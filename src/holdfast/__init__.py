@@ -6,11 +6,12 @@ events are in `holdfast.events`, what users may supply in `holdfast.typing`.
 
 from __future__ import annotations
 
+from holdfast._current import CurrentEntry, current_entry
 from holdfast._missing import MISSING
 from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
-from holdfast.decorators import cached
+from holdfast.decorators import cached, stampede_protected
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
     BackendError,
@@ -18,6 +19,7 @@ from holdfast.errors import (
     BackendUnavailable,
     ConfigurationError,
     HoldfastError,
+    LoadTimeout,
     LockError,
     LockLost,
     LockNotAcquired,
@@ -36,10 +38,12 @@ __all__ = [
     "CallInfo",
     "ConfigurationError",
     "Counts",
+    "CurrentEntry",
     "Entries",
     "EntryInfo",
     "HoldfastError",
     "Layer",
+    "LoadTimeout",
     "LockError",
     "LockLost",
     "LockNotAcquired",
@@ -51,6 +55,8 @@ __all__ = [
     "__version__",
     "cached",
     "configure",
+    "current_entry",
     "default_layer",
     "entries",
+    "stampede_protected",
 ]

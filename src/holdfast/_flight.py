@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Final, Literal
 
 LOADING: ContextVar[tuple[Flight, ...]] = ContextVar("holdfast_loading", default=())
 """The flights whose loaders run around the current code, outermost first."""
 
+PROVEN: Final = sys.maxsize
+"""The `proof` of a landing that every member may take."""
+
 
 class Abandoned(Exception):  # noqa: N818 - what happened
-    """The work ended without a result, cancelled or interrupted; its members have to start again."""
+    """The work brought nothing that this member may take: it was cancelled, interrupted, or is not proven for them."""
 
 
 class CircularWait(Exception):  # noqa: N818 - what was found
@@ -30,6 +35,10 @@ class Landing:
     """Who made the frame; a member that reads otherwise must not take the ready-made copy."""
     stored: bool
     """Whether Redis has it."""
+    proof: int
+    """Good for members that had joined before the flight's command of this number was sent."""
+    status: Literal["miss", "coalesced"] = "miss"
+    """For the caller that opened the flight: whether it was loaded here, or found after another process loaded it."""
     value: object = None
     """The value itself where there is no frame: all members share it."""
 
@@ -48,32 +57,37 @@ class Flight:
         "alive",
         "cancelled",
         "copies",
-        "doomed",
-        "filled",
+        "deadline",
         "future",
         "interruption",
         "key",
+        "latest",
+        "loaded_from",
         "members",
         "place",
-        "replaces",
-        "revoked",
+        "sent",
+        "unattended",
         "waits_for",
     )
 
-    def __init__(self, key: str, place: int, *, replaces: bool = False) -> None:
+    def __init__(self, key: str, place: int, *, members: int = 1, unattended: bool = False) -> None:
         self.key = key
         self.place = place
-        """The thread that the load runs in, see `Port.may_wait_for`."""
+        """The thread that the load runs in, see `Port.may_wait_for`; 0 if nobody else ever blocks it."""
         self.alive: Callable[[], bool] = _always
         """Whether the work can still go on: not if its event loop was closed under it."""
-        self.replaces = replaces
-        """Whether what is stored must not stay, even if the new value is not to be stored."""
+        self.unattended = unattended
+        """Whether it goes on when its last member has left."""
+        self.deadline = 0.0
+        """When to stop waiting for the load of another process, on the port's monotonic clock."""
         self.future: Future[Landing] = Future()
-        self.filled: Future[None] | None = None
-        """Done when the fill is over; None before it begins."""
-        self.members = 1
-        self.revoked = False
-        self.doomed = False
+        self.members = members
+        self.sent = 0
+        """The number of the command that was sent last."""
+        self.latest = 0
+        """The number of the command that had been sent last when the latest member joined."""
+        self.loaded_from = 0
+        """The number that calling the loader has among the commands; 0 before."""
         self.cancelled = False
         self.interruption: BaseException | None = None
         """What ended the loader if it was not an `Exception`: only the caller that opened the flight may see it."""
@@ -96,9 +110,9 @@ class Flight:
         if self._cancel is not None:
             self._cancel()
 
-    def land(self, landing: Landing, copy: object) -> None:
+    def land(self, landing: Landing, *copies: object) -> None:
         """Give the result to the members."""
-        self.copies.append(copy)
+        self.copies.extend(copies)
         self.future.set_result(landing)
 
     def fail(self, error: BaseException) -> None:
@@ -115,3 +129,40 @@ class Flight:
         """Note that the work is over; if it brought nothing, the members have to start again."""
         if not self.future.done():
             self.future.set_exception(Abandoned())
+
+
+class Bell:
+    """Wakes a flight that waits for another process: something may have happened to its key. What, Redis says."""
+
+    __slots__ = ("armed", "hears")
+
+    def __init__(self) -> None:
+        self.armed: Future[None] = Future()
+        """Done at the next ring. Arm it, then look at Redis, then wait: so nothing is missed."""
+        self.hears = False
+        """Whether messages arrive now."""
+
+    def arm(self) -> None:
+        """Wait for the next ring from now on."""
+        self.armed = Future()
+
+    def up(self) -> None:
+        """Ring: what was published before may have been missed."""
+        self.hears = True
+        self._ring()
+
+    def down(self) -> None:
+        """Ring, so that the wait is planned anew."""
+        self.hears = False
+        self._ring()
+
+    def heard(self, topic: str, message: bytes) -> None:
+        """Ring."""
+        del topic, message
+        self._ring()
+
+    def _ring(self) -> None:
+        try:
+            self.armed.set_result(None)
+        except InvalidStateError:  # it rings already
+            return

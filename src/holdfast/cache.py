@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypedDict, TypeVar, Unpack, cast
+from typing import Any, TypeVar, Unpack, cast
 
 from holdfast._calls import as_coroutine, drive
 from holdfast._durations import seconds
 from holdfast._missing import MISSING
-from holdfast.core import many, single
+from holdfast._current import checked_tags
+from holdfast.core import changing, many, single
 from holdfast.core.plan import Plan
-from holdfast.engine import Engine, Options
+from holdfast.engine import Engine
+from holdfast.options import CacheOptions, Options
 from holdfast.policy.keys import guard
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.port import Port
@@ -25,17 +27,6 @@ T = TypeVar("T")
 
 PATTERN = "layer.cache"
 """Under which name `layer.stats()` counts these calls."""
-
-
-class CacheOptions(TypedDict, total=False):
-    """What `cached` and `get_or_load` have in common; `cached` explains each."""
-
-    serializer: str | None
-    compression: str | None
-    jitter: float
-    condition: Callable[[Any], bool] | None
-    cache_errors: type[Exception] | tuple[type[Exception], ...]
-    wait: Duration
 
 
 class Cache:
@@ -100,39 +91,39 @@ class Cache:
         value = await single.read(self._engine.caching, port, plan, self._key(key))
         return default if value is MISSING else value
 
-    def set(self, key: str, value: object, ttl: Duration, *, kind: Any = Any) -> None:
+    def set(self, key: str, value: object, ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any) -> None:
         """Store a value for `ttl`; `kind` is the type to which it will be decoded.
+
+        Writers that race may land in any order: invalidate after changing the source, rather than set. `tags` name
+        groups of entries that `invalidate_tags` invalidates together.
 
         Raises:
             BackendError: Redis could not be used; what was stored before may still be there.
             SerializationError: the value cannot be stored, or would not come back as it is.
         """
-        drive(self._set(self._engine.blocking, key, value, ttl, kind))
+        drive(self._set_many(self._engine.blocking, {key: value}, ttl, tags, kind))
 
-    async def aset(self, key: str, value: object, ttl: Duration, *, kind: Any = Any) -> None:
+    async def aset(
+        self, key: str, value: object, ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any
+    ) -> None:
         """Do what `set` does, for async callers."""
-        await self._set(self._engine.asyncio, key, value, ttl, kind)
-
-    async def _set(self, port: Port, key: str, value: object, ttl: Duration, kind: Any) -> None:
-        kept = seconds(ttl, "ttl")
-        await single.write(self._engine.caching, port, self._plan(kind), self._key(key), value, kept)
+        await self._set_many(self._engine.asyncio, {key: value}, ttl, tags, kind)
 
     def get_or_load(
         self, key: str, load: Callable[[], T], ttl: TimeToLive, *, kind: Any = Any, **options: Unpack[CacheOptions]
     ) -> T:
         """Return the value stored under `key`; where there is none, call `load` and store what it returns.
 
-        Concurrent callers in this process share one load, sync and async ones together.
+        Concurrent callers of all processes share one load, sync and async ones together.
 
         Args:
             key: the entry's name.
             load: a function without arguments.
             ttl: how long to keep the value: a duration, or a function of the value that gives one.
             kind: the type of the value, as for `get`.
-            options: as for `cached`.
+            options: as for `cached`; `tags` are names here, not templates.
         """
-        plan = self._plan_for(ttl, kind, options)
-        return cast("T", drive(self._fetch(self._engine.blocking, plan, key, lambda: as_coroutine(load))))
+        return cast("T", drive(self._fetch(self._engine.blocking, ttl, kind, options, key, lambda: as_coroutine(load))))
 
     async def aget_or_load(
         self,
@@ -149,15 +140,23 @@ class Cache:
             result = load()
             return await result if inspect.isawaitable(result) else result
 
-        return cast("T", await self._fetch(self._engine.asyncio, self._plan_for(ttl, kind, options), key, run))
+        return cast("T", await self._fetch(self._engine.asyncio, ttl, kind, options, key, run))
 
-    def _plan_for(self, ttl: TimeToLive, kind: Any, options: CacheOptions) -> Plan:
-        return self._engine.plan(Options.of(ttl, **options), PATTERN, kind)
-
-    async def _fetch(self, port: Port, plan: Plan, key: str, load: Callable[[], Awaitable[Any]]) -> Any:
+    async def _fetch(
+        self,
+        port: Port,
+        ttl: TimeToLive,
+        kind: Any,
+        given: CacheOptions,
+        key: str,
+        load: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        options = Options.of(ttl, **given)
+        plan = self._engine.plan(options, PATTERN, kind)
         if self._engine.off.get():
             return await load()
-        return (await self._engine.caching.fetch(port, plan, self._key(key), load))[0]
+        outcome = await self._engine.caching.fetch(port, plan, self._key(key), load, _names(options.tags))
+        return outcome[0]
 
     def get_many(self, keys: Iterable[str], *, kind: Any = Any) -> dict[str, Any]:
         """Return the values of those entries that exist, by the names given: one MGET for up to 500.
@@ -178,22 +177,29 @@ class Cache:
         found = await many.read_many(self._engine.caching, port, plan, list(dict.fromkeys(full.values())))
         return {key: found[name] for key, name in full.items() if name in found}
 
-    def set_many(self, mapping: Mapping[str, object], ttl: Duration, *, kind: Any = Any) -> None:
+    def set_many(
+        self, mapping: Mapping[str, object], ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any
+    ) -> None:
         """Store values of one kind by name, in one pipeline for up to 500; nothing if one cannot be encoded.
 
         Raises:
             BackendError: Redis could not be used; some of the values may have been stored.
             SerializationError: a value cannot be stored.
         """
-        drive(self._set_many(self._engine.blocking, mapping, ttl, kind))
+        drive(self._set_many(self._engine.blocking, mapping, ttl, tags, kind))
 
-    async def aset_many(self, mapping: Mapping[str, object], ttl: Duration, *, kind: Any = Any) -> None:
+    async def aset_many(
+        self, mapping: Mapping[str, object], ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any
+    ) -> None:
         """Do what `set_many` does, for async callers."""
-        await self._set_many(self._engine.asyncio, mapping, ttl, kind)
+        await self._set_many(self._engine.asyncio, mapping, ttl, tags, kind)
 
-    async def _set_many(self, port: Port, mapping: Mapping[str, object], ttl: Duration, kind: Any) -> None:
+    async def _set_many(
+        self, port: Port, mapping: Mapping[str, object], ttl: Duration, tags: Iterable[str], kind: Any
+    ) -> None:
+        fresh, named = seconds(ttl, "ttl"), _names(checked_tags(tags, "tags="))
         values = {self._key(key): value for key, value in mapping.items()}
-        await many.write_many(self._engine.caching, port, self._plan(kind), values, seconds(ttl, "ttl"))
+        await changing.write_many(self._engine.caching, port, self._plan(kind), values, fresh, named)
 
     def delete(self, *keys: str) -> int:
         """Remove entries; return how many there were.
@@ -210,7 +216,7 @@ class Cache:
     async def _delete(self, port: Port, keys: tuple[str, ...]) -> int:
         if not keys:
             return 0
-        return await single.remove(self._engine.caching, port, self._plan(Any), [self._key(key) for key in keys])
+        return await changing.remove(self._engine.caching, port, self._plan(Any), [self._key(key) for key in keys])
 
     def expire(self, key: str, ttl: Duration) -> bool:
         """Keep an entry for `ttl` from now; say whether there is one.
@@ -226,4 +232,33 @@ class Cache:
 
     async def _expire(self, port: Port, key: str, ttl: Duration) -> bool:
         kept = seconds(ttl, "ttl")
-        return await single.expire(self._engine.caching, port, self._plan(Any), self._key(key), kept)
+        return await changing.expire(self._engine.caching, port, self._plan(Any), self._key(key), kept)
+
+    def invalidate_tags(self, *tags: str, soft: bool = False) -> None:
+        """Invalidate all entries that carry one of these tags, however many there are, in one round trip.
+
+        A caller that starts after this has returned never gets a value that was loaded before it, in any process; loads
+        that are under way are not stored in a way that later callers could see.
+
+        Args:
+            tags: their names, as the templates of ``tags=`` make them: ``"category:7"``.
+            soft: let entries whose functions have a `grace` be served once more while they are refreshed.
+
+        Raises:
+            BackendError: Redis could not be used, whatever the layer's `on_failure`: repeat it.
+        """
+        drive(self._invalidate_tags(self._engine.blocking, tags, soft=soft))
+
+    async def ainvalidate_tags(self, *tags: str, soft: bool = False) -> None:
+        """Do what `invalidate_tags` does, for async callers."""
+        await self._invalidate_tags(self._engine.asyncio, tags, soft=soft)
+
+    async def _invalidate_tags(self, port: Port, tags: tuple[str, ...], *, soft: bool) -> None:
+        names = _names(checked_tags(tags, "tags"))
+        if names:
+            await changing.invalidate_tags(self._engine.caching, port, self._plan(Any), names, soft=soft)
+
+
+def _names(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags as they stand in keys."""
+    return tuple(dict.fromkeys(guard(tag, "a tag") for tag in tags))

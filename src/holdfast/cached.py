@@ -18,12 +18,13 @@ import wrapt
 from holdfast._calls import Load, as_coroutine, is_async
 from holdfast.core.caching import Caching
 from holdfast.core.plan import Plan
-from holdfast.engine import Engine, Options
+from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
 from holdfast.key_arguments import by_arguments
 from holdfast.key_binding import describe
 from holdfast.key_requests import by_request
-from holdfast.keybuilders import CompiledKey, compile_key
+from holdfast.keybuilders import CompiledKey, compile_key, compile_tag
+from holdfast.options import Options
 from holdfast.serializers import return_kind
 from holdfast.typing import KeyBuilder
 
@@ -41,12 +42,22 @@ class Binding:
     name_of: Callable[..., str]
     prefix: str
     takes_instance: bool
+    tags_of: tuple[Callable[..., str], ...]
+    """Each makes one tag of a call."""
 
     def key(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of one call. `instance` is what a method was bound to; it is not among `args`."""
         if self.takes_instance and instance is not None:
             return f"{self.prefix}{self.name_of(instance, *args, **kwargs)}}}"
         return f"{self.prefix}{self.name_of(*args, **kwargs)}}}"
+
+    def tags(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+        """Return the tags of one call, without repetitions."""
+        if not self.tags_of:
+            return ()
+        if self.takes_instance and instance is not None:
+            args = (instance, *args)
+        return tuple(dict.fromkeys([tag_of(*args, **kwargs) for tag_of in self.tags_of]))
 
 
 class Recipe:
@@ -66,6 +77,8 @@ class Recipe:
         self.find_engine = find_engine
         self._options = options
         self._compiled = self._compile_now()
+        self._tags_of = tuple(compile_tag(self.function, tag) for tag in options.tags)
+        self._derives = _mentions(self.function, "current_entry")
         self._binding: Binding | None = None
 
     def _compile_now(self) -> CompiledKey | None:
@@ -90,9 +103,10 @@ class Recipe:
             builder = engine.key_builders.get(self._options.key_builder or engine.key_builder)
             compiled = compile_key(self.function, builder=builder, version=self._options.version)
         # Not when decorating: the annotation may name a class that is defined further down.
-        plan = engine.plan(self._options, compiled.pattern, return_kind(self.function))
+        plan = engine.plan(self._options, compiled.pattern, return_kind(self.function), derives=self._derives)
+        prefix = engine.prefix if plan.keeps else engine.caching.names.flights
         takes_instance = self._binds or compiled.takes_instance
-        return Binding(engine, engine.caching, plan, compiled.name_of, engine.prefix, takes_instance)
+        return Binding(engine, engine.caching, plan, compiled.name_of, prefix, takes_instance, self._tags_of)
 
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call of a plain function."""
@@ -102,7 +116,8 @@ class Recipe:
             return wrapped(*args, **kwargs)
         key = binding.key(instance, args, kwargs)
         load = plain_load(wrapped, args, kwargs)
-        return binding.caching.fetch_now(engine.blocking, binding.plan, key, load)[0]
+        tags = binding.tags(instance, args, kwargs) if binding.tags_of else ()
+        return binding.caching.fetch_now(engine.blocking, binding.plan, key, load, tags)[0]
 
     async def acall(
         self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -113,7 +128,8 @@ class Recipe:
         if engine.off.get():
             return await wrapped(*args, **kwargs)
         key = binding.key(instance, args, kwargs)
-        outcome = await binding.caching.fetch(engine.asyncio, binding.plan, key, lambda: wrapped(*args, **kwargs))
+        tags = binding.tags(instance, args, kwargs) if binding.tags_of else ()
+        outcome = await binding.caching.fetch(engine.asyncio, binding.plan, key, lambda: wrapped(*args, **kwargs), tags)
         return outcome[0]
 
 
@@ -140,6 +156,12 @@ def raw_function(function: Any) -> Callable[..., Any]:
         msg = f"cannot cache the generator function {describe(inner)}: return a list instead of yielding"
         raise ConfigurationError(msg)
     return cast("Callable[..., Any]", inner)
+
+
+def _mentions(function: Callable[..., Any], name: str) -> bool:
+    """Say whether the text of a function uses a name. A guess that saves a load, never one that must be right."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code is not None and name in {*code.co_names, *code.co_freevars}
 
 
 def _yields(function: Any) -> bool:

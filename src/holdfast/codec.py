@@ -47,6 +47,8 @@ class Facts(TypedDict):
     """Unix seconds before which no refresh is tried."""
     stamps: NotRequired[Sequence[Stamp]]
     """The tags, with their versions before the load."""
+    lingers: NotRequired[bool]
+    """Whether Redis keeps it beyond `fresh_until`."""
 
 
 class Codec:
@@ -252,6 +254,7 @@ class Codec:
             is_error=is_error,
             signed=bool(self._secrets),
             payload=payload,
+            lingers=facts.get("lingers", False),
         )
         return pack(frame, key, self._secrets[0] if self._secrets else None)
 

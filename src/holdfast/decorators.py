@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
-from holdfast.engine import KeyOption
-from holdfast.layer import Layer, decorate, engine_of
+from holdfast.core.plan import OnWaitTimeout
+from holdfast.layer import Layer, decorate, engine_of, protect
+from holdfast.options import CachedOptions, KeyOption, TagsOption
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.typing import Duration
 
@@ -18,20 +19,30 @@ def cached(
     *,
     key: KeyOption = None,
     key_builder: str | None = None,
+    tags: TagsOption = (),
     serializer: str | None = None,
     compression: str | None = None,
     jitter: float = 0.0,
     condition: Callable[[Any], bool] | None = None,
     cache_errors: type[Exception] | tuple[type[Exception], ...] = (),
+    grace: Duration = 0,
+    stale_if_error: Duration = 0,
+    beta: float = 0.0,
+    lease: Duration = "30s",
     wait: Duration = "30s",
+    on_wait_timeout: OnWaitTimeout = "load",
+    soft_timeout: Duration | None = None,
+    hard_timeout: Duration | None = None,
+    near: Duration | None = None,
     version: str = "",
     layer: Layer | None = None,
 ) -> Callable[[F], F]:
     """Keep the results of a function, plain or async, in Redis.
 
     A call that finds an entry costs one GET. One that does not calls the function and stores what it returned;
-    concurrent calls with the same key in this process share that one load. Every caller gets a copy of its own. While
-    Redis cannot be used, calls go to the function (unless the layer says ``on_failure="raise"``).
+    concurrent calls with the same key, in all threads, tasks and processes, share that one load. After an entry was
+    invalidated, nobody who calls gets a value that was loaded before. Every caller gets a copy of its own. While Redis
+    cannot be used, calls go to the function (unless the layer says ``on_failure="raise"``).
 
     Put it on the outside of ``@classmethod`` and ``@staticmethod``, or directly on the function; both work. Type
     checkers see the function unchanged. `entries` reaches what is stored.
@@ -42,13 +53,27 @@ def cached(
         key: a template such as ``"product:{product_id}"``, checked against the parameters here and now, or a function
             of the arguments that returns text. Without it `key_builder` names the entry.
         key_builder: ``"by-arguments"`` (module, function and arguments), ``"by-request"``, or one that you registered.
+        tags: templates such as ``["category:{category_id}"]``, or a function of the result that returns tags;
+            ``layer.cache.invalidate_tags`` invalidates all entries that carry one.
         serializer: how values become bytes; the layer's, unless given.
         compression: the layer's, unless given.
         jitter: 0.2 lets each entry live up to 20 % longer, so that many do not expire at once.
         condition: a function of the result; where it returns false, the result is not stored.
         cache_errors: exceptions that are stored and raised again like results, as long as `ttl` says; a function there
             gets the exception.
-        wait: how long a call waits for another's load before it loads for itself.
+        grace: how long after its `ttl` an entry is still returned at once, while one caller refreshes it behind.
+        stale_if_error: how long after its `ttl` an entry is returned if the function raises; after a failure the
+            function is left alone for a tenth of that time, from half a second to ten.
+        beta: how eagerly entries are refreshed before they run out, by chance and by how long the load took: 1 is the
+            usual value, 0 is never.
+        lease: after which time another process may load if the one that does so has died. A load that takes longer
+            renews it.
+        wait: how long a call waits for another's load before `on_wait_timeout`.
+        on_wait_timeout: ``"load"`` for this call alone, without storing; take what is ``"stale"``, if there is
+            anything; or ``"raise"`` `LoadTimeout`.
+        soft_timeout: when a load takes longer and there is a stale value, return that; the load goes on.
+        hard_timeout: when a load takes longer, raise `LoadTimeout`; the load goes on.
+        near: how long an entry may be kept in this process, where a hit needs no Redis; the layer's, unless given.
         version: change it when the meaning of the results changes: old entries are not read any more.
         layer: the layer; without it, the default one at each call.
 
@@ -75,9 +100,49 @@ def cached(
         key_builder=key_builder,
         serializer=serializer,
         compression=compression,
+        tags=tags,
         jitter=jitter,
         condition=condition,
         cache_errors=cache_errors,
+        grace=grace,
+        stale_if_error=stale_if_error,
+        beta=beta,
+        lease=lease,
         wait=wait,
+        on_wait_timeout=on_wait_timeout,
+        soft_timeout=soft_timeout,
+        hard_timeout=hard_timeout,
+        near=near,
         version=version,
     )
+
+
+def stampede_protected(
+    ttl: TimeToLive | None = None, *, layer: Layer | None = None, **options: Unpack[CachedOptions]
+) -> Callable[[F], F]:
+    """Protect a function, plain or async, from being called many times at once for the same thing.
+
+    With a `ttl` it is `cached` with early refresh: ``beta=1.0`` lets one caller refresh an entry in the background
+    before it runs out, the likelier the dearer the load and the nearer the end. Add `grace`, `stale_if_error` and the
+    time-outs as you need them.
+
+    Without a `ttl` nothing is kept: calls with the same key that run at the same time, in all threads, tasks and
+    processes, share one call of the function, and the next one calls it again.
+
+    Args:
+        ttl: how long a result is kept; None shares calls and keeps nothing.
+        layer: the layer; without it, the default one at each call.
+        options: as for `cached`.
+
+    Raises:
+        ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
+
+    Example:
+        >>> from holdfast import Layer, stampede_protected
+        >>> @stampede_protected(layer=Layer("memory://protected-example"))
+        ... def report(day: str) -> str:
+        ...     return f"report of {day}"
+        >>> report("Monday")
+        'report of Monday'
+    """
+    return protect(engine_of(layer), ttl, **options)

@@ -5,96 +5,27 @@ The verbs that users call (`cache.py`, `cached.py`) and the layer itself are thi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+import threading
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from holdfast import _forks
 from holdfast._durations import seconds
+from holdfast._near import Near
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
 from holdfast.core.caching import Caching
-from holdfast.core.plan import Plan
+from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
+from holdfast.options import OnFailure, Options
 from holdfast.policy.keys import check_namespace
-from holdfast.policy.lifetime import Lifetime, TimeToLive
+from holdfast.policy.names import Names
 from holdfast.serializers import Serializers
 from holdfast.typing import Duration, Hook
-
-OnFailure: TypeAlias = Literal["bypass", "raise"]
-KeyOption: TypeAlias = str | Callable[..., str] | None
-"""A template, a function of the call's arguments, or nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What a user said about the entries of one function, checked."""
-
-    lifetime: Lifetime
-    wait: float
-    condition: Callable[[Any], bool] | None
-    errors: tuple[type[Exception], ...]
-    serializer: str | None
-    compression: str | None
-    key: KeyOption
-    key_builder: str | None
-    version: str
-
-    @classmethod
-    def of(
-        cls,
-        ttl: TimeToLive,
-        *,
-        key: KeyOption = None,
-        key_builder: str | None = None,
-        version: str = "",
-        serializer: str | None = None,
-        compression: str | None = None,
-        jitter: float = 0.0,
-        condition: Callable[[Any], bool] | None = None,
-        cache_errors: type[Exception] | tuple[type[Exception], ...] = (),
-        wait: Duration = "30s",
-    ) -> Options:
-        """Check options as users type them.
-
-        Raises:
-            ConfigurationError: one of them cannot work; the message names it.
-        """
-        if key is not None and key_builder is not None:
-            msg = f"key={key!r} and key_builder={key_builder!r} exclude each other: give one of them"
-            raise ConfigurationError(msg)
-        if condition is not None and not callable(condition):
-            msg = "condition= must be a function of the result that says whether to store it"
-            raise ConfigurationError(msg)
-        if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
-            msg = f"version must be text, not {type(version).__name__}: write version='2'"
-            raise ConfigurationError(msg)
-        lifetime = Lifetime.of(ttl, jitter)
-        errors = _error_classes(cache_errors)
-        return cls(
-            lifetime,
-            seconds(wait, "wait", zero=True),
-            condition,
-            errors,
-            serializer,
-            compression,
-            key,
-            key_builder,
-            version,
-        )
-
-
-def _error_classes(given: type[Exception] | tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
-    classes = given if isinstance(given, tuple) else (given,)
-    for each in classes:
-        if not (isinstance(each, type) and issubclass(each, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
-            msg = f"cache_errors={each!r} must be exception classes, like cache_errors=(NotFound,)"
-            raise ConfigurationError(msg)
-    return classes
 
 
 class Engine:
@@ -109,6 +40,9 @@ class Engine:
         compression: str | None,
         secret: Any,
         key_builder: str,
+        near: Duration | None,
+        near_entries: int,
+        near_bytes: int,
         on_failure: OnFailure,
         hooks: tuple[Hook, ...],
         connection: Mapping[str, Any],
@@ -124,7 +58,12 @@ class Engine:
         self.compression = compression
         self.key_builder = key_builder
         self.recorder = Recorder(hooks)
-        self.caching = Caching(self.recorder, bypass=on_failure == "bypass")
+        self.near = 0.0 if near is None else seconds(near, "near", zero=True)
+        names = Names(self.namespace)
+        kept_near = Near(_count(near_entries, "near_entries"), _count(near_bytes, "near_bytes"))
+        self.caching = Caching(names, self.recorder, kept_near, bypass=on_failure == "bypass")
+        self._watching = False
+        self._watch_lock = threading.Lock()
         self.backend = Backend(url, self.recorder.emit, **connection)
         self.blocking = self.backend.blocking
         self.asyncio = self.backend.asyncio
@@ -132,7 +71,7 @@ class Engine:
         """Whether calls go straight to their functions, in the current context."""
         if self.serializers.find(serializer) is not None:  # one of the user's own can only be registered after this
             self.codec(None, None, Any)  # a missing secret or compressor shows now
-        self.prefix = f"{self.namespace}:cache:{{" if self.namespace else "cache:{"
+        self.prefix = names.entries
         _forks.watch(self)
 
     def codec(self, serializer: str | None, compression: str | None, kind: Any) -> Codec:
@@ -145,16 +84,46 @@ class Engine:
             secrets=self.secrets,
         )
 
-    def plan(self, options: Options, pattern: str, kind: Any) -> Plan:
-        """Return how the entries of one function are kept in this layer."""
+    def plan(self, options: Options, pattern: str, kind: Any, *, derives: bool = False) -> Plan:
+        """Return how the entries of one function are kept in this layer.
+
+        Args:
+            options: what the user said.
+            pattern: under which the calls are counted.
+            kind: the type to decode to.
+            derives: whether the function seems to give tags to its entries.
+        """
+        near = self.near if options.near is None else options.near
+        if near and options.keeps:
+            self._watch()
         return Plan(
             self.codec(options.serializer, options.compression, kind),
             options.lifetime,
             self.recorder.tally(pattern),
-            options.wait,
-            options.condition,
-            options.errors,
+            keeps=options.keeps,
+            leeway=options.leeway,
+            beta=options.beta,
+            lease=options.lease,
+            wait=options.wait,
+            on_wait_timeout=options.on_wait_timeout,
+            soft_timeout=options.soft_timeout,
+            hard_timeout=options.hard_timeout,
+            near=near if options.keeps else 0.0,
+            condition=options.condition,
+            errors=options.errors,
+            tags_of=options.tags_of,
+            derivation=Derivation(derives or options.tags_of is not None),
         )
+
+    def _watch(self) -> None:
+        """Listen to what happens to entries, from the first time that some are to be kept in this process."""
+        if self._watching:
+            return
+        with self._watch_lock:
+            if not self._watching:
+                self._watching = True
+                names = self.caching.names
+                self.backend.watch(names.patterns, names.tracked, self.caching.nearby)
 
     @contextmanager
     def disabled(self) -> Generator[None]:
@@ -168,3 +137,16 @@ class Engine:
     def after_fork(self) -> None:
         """In a child process: forget loads that only the parent runs."""
         self.caching.flights.after_fork()
+        self.caching.nearby.near.after_fork()
+        self._watch_lock = threading.Lock()
+        if self._watching:
+            self._watching = False
+            self._watch()
+
+
+def _count(value: int, name: str) -> int:
+    # Callers are often untyped.
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"{name}={value!r} must be a whole number, 0 or more"
+        raise ConfigurationError(msg)
+    return value

@@ -9,7 +9,7 @@ from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast, overload
 from holdfast._calls import drive
 from holdfast._missing import MISSING, Missing
 from holdfast.cached import Binding, BoundCachedFunction, CachedFunction, Recipe, plain_load
-from holdfast.core import single
+from holdfast.core import changing, single
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.errors import ConfigurationError
 
@@ -28,6 +28,9 @@ class Entries(Generic[P, R]):
     def _find(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Binding, str]:
         binding = self._recipe.binding()
         return binding, binding.key(self._instance, args, kwargs)
+
+    def _tags(self, binding: Binding, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, ...]:
+        return binding.tags(self._instance, args, kwargs)
 
     def _original(self) -> Callable[..., Any]:
         """Return the function itself, bound as the decorated one was."""
@@ -73,7 +76,7 @@ class Entries(Generic[P, R]):
         if binding.engine.off.get():
             return MISSING
         port = binding.engine.blocking if blocking else binding.engine.asyncio
-        return await single.read(binding.caching, port, binding.plan, key)
+        return await single.read(binding.caching, port, binding.plan, key, self._tags(binding, args, kwargs))
 
     def set(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Store `value` as the result of this call, as if the function had just returned it.
@@ -82,13 +85,19 @@ class Entries(Generic[P, R]):
             BackendError: Redis could not be used; what was stored before may still be there.
             SerializationError: the value cannot be stored.
         """
-        binding, key = self._find(args, kwargs)
-        drive(single.write(binding.caching, binding.engine.blocking, binding.plan, key, value))
+        drive(self._set(value, args, kwargs, blocking=True))
 
     async def aset(self, value: R, /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Do what `set` does, for async callers."""
+        await self._set(value, args, kwargs, blocking=False)
+
+    async def _set(self, value: R, args: tuple[Any, ...], kwargs: dict[str, Any], *, blocking: bool) -> None:
         binding, key = self._find(args, kwargs)
-        await single.write(binding.caching, binding.engine.asyncio, binding.plan, key, value)
+        if not binding.plan.keeps:
+            msg = f"{self._recipe.function.__qualname__} keeps nothing, so nothing can be set: give it a ttl"
+            raise ConfigurationError(msg)
+        port = binding.engine.blocking if blocking else binding.engine.asyncio
+        await changing.write(binding.caching, port, binding.plan, key, value, self._tags(binding, args, kwargs))
 
     def invalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Remove the entry of this call; say whether there was one.
@@ -97,12 +106,12 @@ class Entries(Generic[P, R]):
             BackendError: Redis could not be used, whatever the layer's `on_failure`: the entry may still be there.
         """
         binding, key = self._find(args, kwargs)
-        return drive(single.invalidate(binding.caching, binding.engine.blocking, binding.plan, key))
+        return bool(drive(changing.remove(binding.caching, binding.engine.blocking, binding.plan, [key])))
 
     async def ainvalidate(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Do what `invalidate` does, for async callers."""
         binding, key = self._find(args, kwargs)
-        return await single.invalidate(binding.caching, binding.engine.asyncio, binding.plan, key)
+        return bool(await changing.remove(binding.caching, binding.engine.asyncio, binding.plan, [key]))
 
     def refresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function, store what it returns, and return it, whatever was stored before.
@@ -113,13 +122,15 @@ class Entries(Generic[P, R]):
         self._refuse_async("refresh")
         binding, key = self._find(args, kwargs)
         load = self._load(args, kwargs)
-        return cast("R", drive(binding.caching.refresh(binding.engine.blocking, binding.plan, key, load))[0])
+        tags = self._tags(binding, args, kwargs)
+        return cast("R", drive(binding.caching.refresh(binding.engine.blocking, binding.plan, key, load, tags))[0])
 
     async def arefresh(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what `refresh` does, for async callers."""
         binding, key = self._find(args, kwargs)
         load = self._aload(args, kwargs)
-        return cast("R", (await binding.caching.refresh(binding.engine.asyncio, binding.plan, key, load))[0])
+        tags = self._tags(binding, args, kwargs)
+        return cast("R", (await binding.caching.refresh(binding.engine.asyncio, binding.plan, key, load, tags))[0])
 
     def bypass(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself; read nothing and store nothing."""
@@ -137,12 +148,14 @@ class Entries(Generic[P, R]):
             BackendError: Redis could not be used.
         """
         binding, key = self._find(args, kwargs)
-        return drive(single.info(binding.caching, binding.engine.blocking, binding.plan, key))
+        tags = self._tags(binding, args, kwargs)
+        return drive(single.info(binding.caching, binding.engine.blocking, binding.plan, key, tags))
 
     async def ainfo(self, /, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
         """Do what `info` does, for async callers."""
         binding, key = self._find(args, kwargs)
-        return await single.info(binding.caching, binding.engine.asyncio, binding.plan, key)
+        tags = self._tags(binding, args, kwargs)
+        return await single.info(binding.caching, binding.engine.asyncio, binding.plan, key, tags)
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> tuple[R, CallInfo]:
         """Call the decorated function, and say where the value came from."""
@@ -159,7 +172,7 @@ class Entries(Generic[P, R]):
         load = self._load(args, kwargs) if blocking else self._aload(args, kwargs)
         if binding.engine.off.get():
             return await load(), CallInfo("bypassed", 0.0, 0.0)
-        outcome = await binding.caching.fetch(port, binding.plan, key, load)
+        outcome = await binding.caching.fetch(port, binding.plan, key, load, self._tags(binding, args, kwargs))
         return outcome[0], single.describe(port, binding.plan, key, outcome)
 
 

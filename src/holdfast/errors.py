@@ -6,6 +6,7 @@
     │   ├── BackendUnavailable                 no connection, or a server that cannot serve now
     │   └── BackendTimeout                     no answer in time; the command may have run
     ├── SerializationError                     a value cannot be stored, or would not come back as it was
+    ├── LoadTimeout (also TimeoutError)        a value was not loaded in time, here or by another process
     ├── RateLimited                            a quota refused the call
     ├── LockError
     │   ├── LockNotAcquired
@@ -41,6 +42,13 @@ class BackendTimeout(BackendError):  # noqa: N818 - the name says what happened
 
 class SerializationError(HoldfastError):
     """A value cannot be stored by this serializer, or would not come back equal to what it was."""
+
+
+class LoadTimeout(HoldfastError, TimeoutError):  # noqa: N818 - the name says what happened
+    """A value was not there in time: its function took longer than `hard_timeout`, or another's load than `wait`.
+
+    The load goes on and is stored when it ends.
+    """
 
 
 class RateLimited(HoldfastError):  # noqa: N818 - the name says what happened to the call, as HTTP 429 does

@@ -29,14 +29,17 @@ class CacheEvent(Event):
 class Hit(CacheEvent):
     """A fresh entry was returned."""
 
+    near: bool = False
+    """Whether it was found in this process."""
+
 
 @dataclass(frozen=True, slots=True)
 class Miss(CacheEvent):
     """The value has to be loaded."""
 
-    reason: Literal["absent", "unreadable", "unavailable"]
+    reason: Literal["absent", "unreadable", "unavailable", "stale", "invalidated"]
     """`absent`: no entry; `unreadable`: there was one, see `EntryUnreadable`; `unavailable`: Redis could not be
-    asked."""
+    asked; `stale`: it is past its freshness and its grace; `invalidated`: by one of its tags."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +60,44 @@ class Coalesced(CacheEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Stale(CacheEvent):
+    """An entry past its freshness was returned."""
+
+    reason: Literal["grace", "error", "retry", "timeout", "wait"]
+    """`grace`: it is being refreshed meanwhile; `error`: the function raised; `retry`: it raised a short while ago;
+    `timeout`: it takes longer than `soft_timeout`; `wait`: another process takes longer than `wait`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Refreshed(CacheEvent):
-    """A value was loaded because somebody asked for a new one."""
+    """A value was loaded anew: because somebody asked for it, or in the background."""
+
+    background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FillRefused(CacheEvent):
+    """A loaded value was not stored: its lease was revoked by an invalidation or a write, or had run out.
+
+    Those who waited for it since before the load have got it; the next caller loads.
+    """
+
+    load_time: float
+    """Seconds that the loader took."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invalidated(CacheEvent):
     """An entry was removed on request, if there was one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagsInvalidated(Event):
+    """All entries with one of these tags were invalidated."""
+
+    tags: tuple[str, ...]
+    soft: bool
+    """Whether they may still be served while they are refreshed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,17 @@ def compile_key(
     return CompiledKey(_by_builder(function, builder or by_arguments, suffix), describe(function), takes_instance)
 
 
+def compile_tag(function: Callable[..., Any], template: str) -> Callable[..., str]:
+    """Return what makes one tag of a call, from the arguments as `function` takes them.
+
+    Raises:
+        ConfigurationError: the template does not fit the function; the message says what would.
+    """
+    if isinstance(function, partial):
+        return partial(compile_tag(function.func, template), *function.args, **function.keywords)
+    return compile_template(function, signature_of(function), template, option="tags", constant=True)
+
+
 def _suffix(version: str) -> str:
     if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
         msg = f"version must be text, not {type(version).__name__}: write version='2'"

@@ -9,14 +9,15 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
-from holdfast.cache import Cache, CacheOptions
+from holdfast.cache import Cache
 from holdfast.cached import CachedFunction, Recipe
 from holdfast.core.records import Stats
-from holdfast.engine import Engine, KeyOption, OnFailure, Options
+from holdfast.engine import Engine
 from holdfast.keybuilders import KeyBuilders
+from holdfast.options import CachedOptions, OnFailure, Options
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
-from holdfast.typing import Hook
+from holdfast.typing import Duration, Hook
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -29,17 +30,12 @@ class LayerOptions(TypedDict, total=False):
     compression: str | None
     secret: str | bytes | Sequence[str | bytes] | None
     key_builder: str
+    near: Duration | None
+    near_entries: int
+    near_bytes: int
     on_failure: OnFailure
     hooks: Iterable[Hook]
     connection: Mapping[str, Any] | None
-
-
-class CachedOptions(CacheOptions, total=False):
-    """The options of `cached`, which explains each."""
-
-    key: KeyOption
-    key_builder: str | None
-    version: str
 
 
 class Layer:
@@ -67,6 +63,9 @@ class Layer:
         compression: str | None = None,
         secret: str | bytes | Sequence[str | bytes] | None = None,
         key_builder: str = "by-arguments",
+        near: Duration | None = None,
+        near_entries: int = 10_000,
+        near_bytes: int = 64 * 1024 * 1024,
         on_failure: OnFailure = "bypass",
         hooks: Iterable[Hook] = (),
         connection: Mapping[str, Any] | None = None,
@@ -81,6 +80,9 @@ class Layer:
             compression: None, ``"zlib"``, ``"zstd"`` or ``"lz4"``, for values of a kilobyte and more.
             secret: signs the entries: text or bytes of at least 16 bytes, or several, newest first.
             key_builder: names the entries of functions that give no `key`.
+            near: how long an entry may be kept in this process, too, unless a decorator says otherwise; None: not at all.
+            near_entries: how many entries are kept in this process at most.
+            near_bytes: how much memory they may take, in bytes.
             on_failure: while Redis cannot be used, call functions without it (``"bypass"``) or raise (``"raise"``).
             hooks: functions that receive each event.
             connection: more keyword arguments for redis-py's connection classes, such as ``credential_provider``.
@@ -96,6 +98,9 @@ class Layer:
             compression=compression,
             secret=secret,
             key_builder=key_builder,
+            near=near,
+            near_entries=near_entries,
+            near_bytes=near_bytes,
             on_failure=on_failure,
             hooks=tuple(hooks),
             connection=connection or {},
@@ -121,6 +126,12 @@ class Layer:
     def cached(self, ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
         """Keep the results of a function in this layer; `holdfast.cached` explains the options."""
         return decorate(lambda: self.engine, ttl, **options)
+
+    def stampede_protected(
+        self, ttl: TimeToLive | None = None, **options: Unpack[CachedOptions]
+    ) -> Callable[[F], F]:
+        """Protect a function from many callers at once; `holdfast.stampede_protected` explains the options."""
+        return protect(lambda: self.engine, ttl, **options)
 
     def disabled(self) -> AbstractContextManager[None]:
         """Let calls go straight to their functions while a ``with`` block runs, in this thread or task.
@@ -200,14 +211,24 @@ def default_layer() -> Layer:
 
 def decorate(find_engine: Callable[[], Engine], ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
     """Return the decorator that keeps a function's results in the engine found at each call."""
-    checked = Options.of(ttl, **options)
+    return _wrapping(Options.of(ttl, **options), find_engine)
 
+
+def _wrapping(options: Options, find_engine: Callable[[], Engine]) -> Callable[[F], F]:
     def wrap(function: F) -> F:
-        recipe = Recipe(function, checked, find_engine)
+        recipe = Recipe(function, options, find_engine)
         wrapper: Any = CachedFunction(function, recipe)
         return wrapper  # type: ignore[no-any-return]  # to a type checker the function is what it was
 
     return wrap
+
+
+def protect(
+    find_engine: Callable[[], Engine], ttl: TimeToLive | None, **options: Unpack[CachedOptions]
+) -> Callable[[F], F]:
+    """Return the decorator that shares a function's loads, and keeps their results if there is a `ttl`."""
+    options.setdefault("beta", 1.0)
+    return _wrapping(Options.of(ttl, keeps=ttl is not None, **options), find_engine)
 
 
 def engine_of(layer: Layer | None) -> Callable[[], Engine]:

@@ -18,6 +18,42 @@ Cancel: TypeAlias = Callable[[], object]
 """Asks work that was started to stop; harmless once it has ended."""
 
 
+class Listener(Protocol):
+    """Hears what is published under a topic.
+
+    Every method may be called from any thread; it must be quick and must not block. What it raises is logged.
+    """
+
+    def up(self) -> None:
+        """Note that the subscription is confirmed (again): whatever was published before may have been missed."""
+        ...
+
+    def down(self) -> None:
+        """Note that the subscription was lost; `up` tells when it is back."""
+        ...
+
+    def heard(self, topic: str, message: bytes) -> None:
+        """Take one message.
+
+        Args:
+            topic: the channel on which it was published, not the pattern that matched it.
+            message: what was published.
+        """
+        ...
+
+
+class KeyListener(Listener, Protocol):
+    """Hears of changes of keys as well, by whoever makes them, where the server can tell of them."""
+
+    def changed(self, key: str) -> None:
+        """Note that a key was written, deleted, evicted, or that it expired."""
+        ...
+
+    def flushed(self) -> None:
+        """Note that any key may have changed: the database was emptied."""
+        ...
+
+
 class WaitOver(Exception):  # noqa: N818 - what happened; it never reaches a user
     """A result did not come as soon as the caller was ready to wait for it."""
 
@@ -39,6 +75,14 @@ class Port(Protocol):
         """Send commands together and return their replies in order. Not a transaction.
 
         A refused command raises after all replies were read.
+        """
+        ...
+
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send groups of commands so that each group is executed after the one before it; return all replies in order.
+
+        On one server that is one pipeline, on a cluster one a group. A refused command raises; later groups may not
+        have been sent then.
         """
         ...
 
@@ -72,6 +116,49 @@ class Port(Protocol):
         Args:
             work: what to run.
             ended: called when `work` has ended in any way, even if it was cancelled before it began.
+        """
+        ...
+
+    def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
+        """Run `work` beside its caller, never in the caller's thread; return what asks it to stop.
+
+        On asyncio it is like `start`. A blocking port runs it in a thread of its own, with a copy of the caller's
+        context; such a thread cannot be cancelled. `work` reports through a `Future`; what it raises all the same is
+        logged. Closing the backend, or the end of the interpreter, waits a while for it.
+
+        Args:
+            work: what to run.
+            ended: called when `work` has ended in any way, even if it was cancelled before it began.
+        """
+        ...
+
+    def free_hands(self) -> bool:
+        """Say whether `spawn` may be asked for more: background work that nobody waits for must stay bounded."""
+        ...
+
+    def every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, bool]]) -> Cancel:
+        """Run `work()` again and again, for the first time after `seconds`; return what ends that.
+
+        It ends when `work` returns False or raises, which is logged, or when it is cancelled. One run follows the
+        other: the pause between two of them is `seconds`. On a blocking port all such work shares one thread, so it
+        must be short: a few calls to Redis, never the user's code.
+
+        Args:
+            seconds: the pause before each run.
+            work: makes the coroutine of one run, which returns whether there is to be another.
+        """
+        ...
+
+    def subscribe(self, topic: str, listener: Listener, *, pattern: bool = False) -> Cancel:
+        """Tell `listener` of what is published under a topic; return at once with what ends that.
+
+        Nothing is heard before `listener.up()`, and nothing between `down()` and the next `up()`. All subscriptions of
+        a process share one connection. The returned function may be called from any thread, and more than once.
+
+        Args:
+            topic: the channel, or the pattern of channels.
+            listener: what to tell. It is held until the subscription ends.
+            pattern: whether `topic` is a pattern, as PSUBSCRIBE understands it.
         """
         ...
 

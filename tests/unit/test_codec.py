@@ -195,8 +195,10 @@ def test_the_quick_way_gives_what_the_long_way_gives(options: dict[str, Any], va
     plain = not options.get("secrets") and not both.open(KEY, raw).compression
     assert both.quick(raw) == (value if plain else NOT_PLAIN)
     tagged = both.encode(KEY, value, **FACTS, stamps=(Stamp("t", "h", "s"),))
-    error = pack(frame(is_error=True), KEY)
-    for other in (tagged, error, pack(frame(serializer="raw"), KEY), raw + b"!", *(raw[:at] for at in range(78))):
+    lingering = both.encode(KEY, value, **FACTS, lingers=True)
+    assert both.open(KEY, lingering).lingers
+    others = [pack(frame(is_error=True), KEY), pack(frame(serializer="raw"), KEY), tagged, lingering, raw + b"!"]
+    for other in [*others, *(raw[:at] for at in range(78))]:
         assert both.quick(other) is NOT_PLAIN
 
 

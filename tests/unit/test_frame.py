@@ -24,6 +24,8 @@ from holdfast.policy.frame import (
     Unreadable,
     instant,
     pack,
+    plain_names,
+    plain_payload,
     unpack,
 )
 from holdfast.policy.stamps import Stamp, parse_stamps
@@ -60,6 +62,7 @@ FRAMES = st.builds(
     is_error=st.booleans(),
     signed=st.just(False),
     payload=st.binary(max_size=100),
+    lingers=st.booleans(),
 )
 TAGGED = make(stamps=(Stamp("category:7", "hard", "soft"), Stamp("ü", "", "x")), compression="zlib", is_error=True)
 
@@ -85,7 +88,7 @@ def test_random_bytes_are_unreadable(raw: bytes, secrets: tuple[bytes, ...]) -> 
 @given(st.binary(min_size=140, max_size=300))
 def test_random_bytes_behind_a_good_start_are_unreadable_or_a_frame(noise: bytes) -> None:
     """A head that is right as far as it goes changes nothing."""
-    for flags in range(5):
+    for flags in range(9):
         try:
             unpack(bytes([1, flags]) + noise, KEY)
         except Unreadable:
@@ -181,6 +184,10 @@ def test_the_layout_is_the_documented_one() -> None:
     head = struct.pack(">BB32sdddfIIHBB", 1, 0, b"i" * 32, 200.0, 1.0, 100.0, 0.5, 7, 7, 7, 4, 4)
     assert pack(frame, KEY) == head + b"jsonzlib" + b"\0\1\1\1ths" + b'{"a":1}'
     assert pack(frame, KEY, NEW)[: len(head) + 15] == b"\1\1" + head[2:] + b"jsonzlib" + b"\0\1\1\1ths"
+    flags = [
+        pack(make(is_error=error, lingers=lingers), KEY)[1] for error in (False, True) for lingers in (False, True)
+    ]
+    assert flags == [0, 4, 2, 6]
 
 
 @pytest.mark.parametrize(
@@ -198,10 +205,25 @@ def test_another_version_is_told_from_a_damaged_frame(start: bytes, expected: st
     assert reason(start) == expected
 
 
+@pytest.mark.parametrize("lingers", [False, True])
+def test_who_has_no_secret_cannot_change_whether_an_entry_lingers(lingers: bool) -> None:
+    """The flag says that the clock must be asked; it is signed like everything that no script patches."""
+    raw = bytearray(pack(make(lingers=lingers), KEY, NEW))
+    raw[1] ^= 4
+    assert reason(bytes(raw), secrets=(NEW,)) == "signature"
+
+
+def test_only_entries_that_redis_drops_in_time_are_plain() -> None:
+    """A payload taken out without a look at the clock is one that Redis would not have if it were stale."""
+    names = plain_names("json")
+    assert plain_payload(pack(make(), KEY), names) == b'{"a":1}'
+    assert plain_payload(pack(make(lingers=True), KEY), names) is None
+
+
 def test_unknown_flags_are_malformed() -> None:
     """A flag that this release does not know may change what the rest means."""
     raw = bytearray(pack(make(), KEY))
-    raw[1] = 4
+    raw[1] = 8
     assert reason(bytes(raw)) == "malformed"
 
 

@@ -88,6 +88,13 @@ class Cluster:
                 raise reply
         return replies
 
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send groups of commands, each when the one before it has been answered: the nodes know no common order."""
+        replies: list[Reply] = []
+        for step in steps:
+            replies += await self.pipeline(step)
+        return replies
+
     def _node_of(self, command: Command) -> Address | None:
         """Return the node that can execute a command whole, or None if there is none."""
         if command.merge and len({slots.slot_of(key) for key in command.keys}) > 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 import secrets
 import time
@@ -13,9 +12,12 @@ from threading import get_ident
 from typing import Any, TypeVar
 
 from holdfast._calls import SmuggledStop, drive
+from holdfast.backend.background import Hands
+from holdfast.backend.background_tasks import Tasks
 from holdfast.backend.router import Direct, Router
+from holdfast.backend.subscriber import Subscriber
 from holdfast.commands import Command, Reply
-from holdfast.port import Cancel, WaitOver
+from holdfast.port import Cancel, Listener, WaitOver
 
 T = TypeVar("T")
 
@@ -23,10 +25,11 @@ T = TypeVar("T")
 class _Clock:
     """What both ports know without Redis."""
 
-    __slots__ = ("_router",)
+    __slots__ = ("_router", "_subscriber")
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, subscriber: Subscriber) -> None:
         self._router = router
+        self._subscriber = subscriber
 
     async def call(self, command: Command) -> Reply:
         """Send a command and return its reply."""
@@ -35,6 +38,10 @@ class _Clock:
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies in order."""
         return await self._router.pipeline(commands)
+
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send groups of commands, each executed after the one before it, and return all replies in order."""
+        return await self._router.steps(*steps)
 
     def now(self) -> float:
         """Return the wall clock in seconds since 1970."""
@@ -56,14 +63,19 @@ class _Clock:
         """Return a random number in [0, 1)."""
         return random.random()  # noqa: S311 - it spreads load; nothing secret depends on it
 
+    def subscribe(self, topic: str, listener: Listener, *, pattern: bool = False) -> Cancel:
+        """Tell `listener` of what is published under a topic; return at once with what ends that."""
+        return self._subscriber.subscribe(topic, listener, pattern=pattern)
+
 
 class BlockingPort(_Clock):
     """For threads: nothing here ever suspends, so `drive` can run the core over it."""
 
-    __slots__ = ("call_now",)
+    __slots__ = ("_hands", "call_now")
 
-    def __init__(self, router: Router) -> None:
-        super().__init__(router)
+    def __init__(self, router: Router, subscriber: Subscriber, hands: Hands) -> None:
+        super().__init__(router, subscriber)
+        self._hands = hands
         self.call_now = router.call_now if isinstance(router, Direct) else self._drive_call
         """Do what `call` does, without a coroutine where the way is short."""
 
@@ -81,6 +93,19 @@ class BlockingPort(_Clock):
         finally:
             ended()
         return _nothing
+
+    def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
+        """Run the work in a thread of its own, which cannot be cancelled."""
+        self._hands.spawn(work, ended)
+        return _nothing
+
+    def free_hands(self) -> bool:
+        """Say whether there is room for another thread."""
+        return self._hands.free
+
+    def every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, bool]]) -> Cancel:
+        """Run short work again and again, in the one thread that all such work of the process shares."""
+        return self._hands.every(seconds, work)
 
     def lifeline(self) -> Callable[[], bool]:
         """Say of a thread's work that it goes on until it ends."""
@@ -104,9 +129,9 @@ class AsyncioPort(_Clock):
 
     __slots__ = ("_tasks",)
 
-    def __init__(self, router: Router) -> None:
-        super().__init__(router)
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, router: Router, subscriber: Subscriber, tasks: Tasks) -> None:
+        super().__init__(router, subscriber)
+        self._tasks = tasks
 
     async def sleep(self, seconds: float) -> None:
         """Let the task sleep."""
@@ -114,22 +139,19 @@ class AsyncioPort(_Clock):
 
     def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Run the work in a task of its own, held here until it ends; return what cancels it from any thread."""
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return self._tasks.start(work, ended)
 
-        def finish(task: asyncio.Task[None]) -> None:
-            if not task.cancelled():
-                task.exception()  # asyncio would log one that nobody has looked at
-            ended()
+    def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
+        """Run the work in a task of its own, as `start` does."""
+        return self._tasks.spawn(work, ended)
 
-        def cancel() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(task.cancel)
+    def free_hands(self) -> bool:
+        """Say whether there is room for another spawned task."""
+        return self._tasks.free
 
-        task.add_done_callback(finish)
-        return cancel
+    def every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, bool]]) -> Cancel:
+        """Run work again and again, each time in a task of its own."""
+        return self._tasks.every(seconds, work)
 
     def lifeline(self) -> Callable[[], bool]:
         """Say of a task that it goes on until its loop is closed."""

@@ -23,6 +23,10 @@ class Router(Protocol):
         """Send commands together and return their replies in order; a refusal raises after all were read."""
         ...
 
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send groups of commands so that each group is executed after the one before it; return all replies."""
+        ...
+
     def servers(self) -> list[Server]:
         """Return the servers known so far."""
         ...
@@ -69,6 +73,10 @@ class Direct:
             if type(reply) is ReplyError:
                 raise refusal(reply, self._server.name, command)
         return replies
+
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send everything together: one server executes a pipeline in order."""
+        return await self.pipeline([command for step in steps for command in step])
 
     def servers(self) -> list[Server]:
         """Return the one server."""

@@ -2,57 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from holdfast.commands import mget, put
-from holdfast.core.caching import Caching, Reason
+from holdfast.commands import Reply, mget
+from holdfast.core.caching import Caching
+from holdfast.core.call import Call, Look, no_load
+from holdfast.core.changing import chunks
 from holdfast.core.plan import Plan
-from holdfast.core.single import change, encode, note_write
+from holdfast.core.reading import as_versions
 from holdfast.errors import BackendError
+from holdfast.policy.freshness import Versions
 from holdfast.port import Port
-
-T = TypeVar("T")
-
-_CHUNK = 500
-"""Entries a command or pipeline: Redis serves nobody else while it executes one command."""
 
 
 async def read_many(caching: Caching, port: Port, plan: Plan, keys: Sequence[str]) -> dict[str, Any]:
-    """Return the values of those entries that are there, by key.
+    """Return the values of those entries that may be returned, by key.
 
     `plan` must have no `errors`, so that an entry that holds an error counts as unreadable instead of being raised.
     """
     values: dict[str, Any] = {}
-    for chunk in _chunks(keys):
-        barred = {key for key in chunk if caching.flights.barred(key)}
-        reason: Reason = "absent"
-        try:
-            raws = await port.call(mget(chunk))
-        except BackendError as error:
-            caching.failed("MGET", plan, error)
-            raws, reason = [None] * len(chunk), "unavailable"
-        for key, raw in zip(chunk, raws, strict=True):
-            if raw is None or key in barred:
-                caching.missed(plan, key, reason)
-                continue
-            outcome = caching.use(plan, key, raw)
+    for chunk in chunks(keys):
+        for call in await look_at(caching, port, [Call(plan, key, no_load) for key in chunk]):
+            outcome = caching.serving.serve(port, call)
             if outcome is None:
-                caching.missed(plan, key, "unreadable")
+                caching.serving.count_miss(plan, call.key, call.look.reason)
             else:
-                values[key] = outcome[0]
+                values[call.key] = outcome[0]
     return values
 
 
-async def write_many(caching: Caching, port: Port, plan: Plan, values: Mapping[str, object], ttl: float) -> None:
-    """Store values under their keys; nothing is stored if one of them cannot be."""
-    raws = {key: encode(port, plan, key, value, ttl) for key, value in values.items()}
-    for chunk in _chunks(list(raws)):
-        await change(caching, port, plan, chunk, [put(key, raws[key], ttl) for key in chunk])
-        for key in chunk:
-            note_write(caching, plan, key, raws[key], ttl)
+async def look_at(caching: Caching, port: Port, calls: Sequence[Call]) -> Sequence[Call]:
+    """Look at the entries of several calls of one plan: one MGET, and one more for tags that only the entries name."""
+    plan = calls[0].plan
+    keys = [call.key for call in calls]
+    declared = list(dict.fromkeys(tag for call in calls for tag in call.tags))
+    try:
+        raws, versions = await _read(caching, port, keys, declared)
+        looks = await caching.reading.examine_all(port, plan, keys, raws, [call.tags for call in calls], versions)
+    except BackendError as error:
+        caching.reading.failed("MGET", plan, error)
+        looks = [Look("unavailable")] * len(calls)
+    for call, look in zip(calls, looks, strict=True):
+        call.look = look
+    return calls
 
 
-def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]
+async def _read(
+    caching: Caching, port: Port, keys: Sequence[str], tags: Sequence[str]
+) -> tuple[list[Reply], dict[str, Versions | None]]:
+    if not tags:
+        return await port.call(mget(keys)), {}
+    raws, found = await port.pipeline([mget(keys), caching.reading.read_tags(tags)])
+    return raws, as_versions(tags, found)

@@ -31,7 +31,7 @@ class Counts:
     fills: int = 0
     """Loaded values that were stored."""
     stale: int = 0
-    """Calls answered from an entry past its freshness."""
+    """Calls answered from an entry past its freshness. Those that did not have to wait count as hits, too."""
     coalesced: int = 0
     """Calls that shared the load of another. They count as misses, too."""
     errors: int = 0

@@ -6,7 +6,7 @@ bytes never move, not even in a later version:
 
     offset  bytes  field
     0       1      version: 1
-    1       1      flags: 1 = signed, 2 = the payload is a cached error
+    1       1      flags: 1 = signed, 2 = the payload is a cached error, 4 = lingers: kept beyond fresh_until
     2       32     id: ASCII, the token of the fill that stored it
     34      8      fresh_until: double, Unix seconds; eight zero bytes mean stale at once          may be patched
     42      8      retry_at: double, Unix seconds; no refresh is tried before                      may be patched
@@ -55,8 +55,9 @@ STALE: Final = bytes(INSTANT_SIZE)
 
 _SIGNED: Final = 1
 _ERROR: Final = 2
+_LINGERS: Final = 4
 _PLAIN: Final = VERSION << 8
-"""Version and flags of a frame that is neither signed nor an error, read as one number."""
+"""Version and flags of a frame that is neither signed nor an error and does not linger, read as one number."""
 _PLAIN_MARK: Final = _PLAIN.to_bytes(2, "big")
 _SIZE_OFFSET: Final = 66
 _STAMPED_OFFSET: Final = 70
@@ -117,6 +118,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """Whether a signature was found *and verified*. `pack` ignores it: it signs if it gets a secret."""
     payload: bytes
     """The value, serialized and perhaps compressed."""
+    lingers: bool = False
+    """Whether Redis keeps it beyond `fresh_until`: then only the clock tells whether it is fresh."""
 
 
 def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
@@ -141,8 +144,9 @@ def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
     if max(len(frame.payload), frame.length) > _PAYLOAD_LIMIT:
         msg = f"the value takes {frame.length:,} bytes; Redis accepts {_PAYLOAD_LIMIT:,}: store less, or compress it"
         raise SerializationError(msg)
+    flags = (_ERROR if frame.is_error else 0) | (_LINGERS if frame.lingers else 0)
     head = _HEAD.pack(
-        _PLAIN | (_SIGNED if secret is not None else 0) | (_ERROR if frame.is_error else 0),
+        _PLAIN | flags | (_SIGNED if secret is not None else 0),
         frame.id.encode("ascii"),
         frame.fresh_until,
         frame.retry_at,
@@ -187,9 +191,9 @@ def unpack(raw: bytes, key: str, secrets: Sequence[bytes] = ()) -> Frame:
         raise Unreadable("truncated" if raw[:1] in {b"", b"\1"} else "version") from None
     start = described = _HEAD_SIZE + serializer_size + compression_size
     stamps: tuple[Stamp, ...] = ()
-    is_error = verified = False
+    is_error = verified = lingers = False
     if mark != _PLAIN or stamped or secrets:
-        start, stamps, is_error, verified = _unpack_rest(raw, key, secrets, mark, described, stamped, size)
+        start, stamps, is_error, verified, lingers = _unpack_rest(raw, key, secrets, mark, described, stamped, size)
     payload = raw[start:]
     # A sum tells whether all four are finite: infinity and NaN spread, and x - x is zero only of a finite number.
     total = fresh_until + retry_at + created + load_time
@@ -212,6 +216,7 @@ def unpack(raw: bytes, key: str, secrets: Sequence[bytes] = ()) -> Frame:
             is_error,
             verified,
             payload,
+            lingers,
         )
     except UnicodeDecodeError:
         raise Unreadable("malformed") from None
@@ -226,7 +231,8 @@ def plain_names(serializer: str) -> bytes:
 def plain_payload(raw: bytes, names: bytes) -> bytes | None:
     """Return the payload of a frame that is neither signed, tagged, compressed nor an error, or None for any other.
 
-    Nearly every hit is one of these. Three comparisons and a slice say so, where `unpack` takes the whole head apart.
+    Also None for one that lingers: its payload must not be used before somebody looked at the clock. Nearly every hit
+    is one of these. Three comparisons and a slice say so, where `unpack` takes the whole head apart.
     """
     start = _STAMPED_OFFSET + len(names)
     if (
@@ -240,8 +246,8 @@ def plain_payload(raw: bytes, names: bytes) -> bytes | None:
 
 def _unpack_rest(
     raw: bytes, key: str, secrets: Sequence[bytes], mark: int, described: int, stamped: int, size: int
-) -> tuple[int, tuple[Stamp, ...], bool, bool]:
-    """Return what only some frames have: where the payload starts, stamps, is_error, and verified."""
+) -> tuple[int, tuple[Stamp, ...], bool, bool, bool]:
+    """Return what only some frames have: where the payload starts, stamps, is_error, verified, and lingers."""
     if mark >> 8 != VERSION:
         raise Unreadable("version")
     signed = bool(mark & _SIGNED)
@@ -249,7 +255,7 @@ def _unpack_rest(
     start = sealed + (_MAC_SIZE if signed else 0)
     if len(raw) < start + size:
         raise Unreadable("truncated")
-    if mark & 0xFF > _SIGNED | _ERROR:
+    if mark & 0xFF > _SIGNED | _ERROR | _LINGERS:
         raise Unreadable("malformed")
     if secrets:
         if not signed:
@@ -259,7 +265,7 @@ def _unpack_rest(
         stamps = parse_stamps(raw[described:sealed])
     except ValueError:
         raise Unreadable("malformed") from None
-    return start, stamps, bool(mark & _ERROR), bool(secrets)
+    return start, stamps, bool(mark & _ERROR), bool(secrets), bool(mark & _LINGERS)
 
 
 def instant(seconds: float) -> bytes:

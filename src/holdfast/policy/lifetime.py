@@ -35,12 +35,20 @@ class Lifetime:
             raise ConfigurationError(msg)
         return cls(ttl if callable(ttl) else seconds(ttl, "ttl"), float(jitter))
 
-    def seconds_for(self, result: object, chance: float) -> float:
-        """Return for how many seconds to keep `result`; 0 means not at all.
+    @property
+    def longest(self) -> float | None:
+        """Seconds for which an entry is fresh at most; None where a function of the result decides."""
+        return None if callable(self.ttl) else self.ttl * (1 + self.jitter)
+
+    def seconds_for(self, result: object, chance: float, *, instead: float | None = None) -> float:
+        """Return for how many seconds `result` is fresh; 0 means not to keep it.
 
         Args:
             result: what the function returned.
             chance: a random number in [0, 1).
+            instead: seconds that the function itself has asked for.
         """
-        ttl = seconds(self.ttl(result), "ttl", zero=True) if callable(self.ttl) else self.ttl
+        ttl = instead
+        if ttl is None:
+            ttl = seconds(self.ttl(result), "ttl", zero=True) if callable(self.ttl) else self.ttl
         return ttl * (1 + self.jitter * chance)

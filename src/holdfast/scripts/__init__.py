@@ -6,10 +6,10 @@ Redis TIME; nothing uses cmsgpack or redis.sha1hex, which the embedded backend l
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib.resources import files
 
 from holdfast.commands import Command, Word
@@ -32,7 +32,7 @@ class Script:
         )
 
 
-@cache
+@functools.cache
 def load(name: str, *, repeatable: bool = False) -> Script:
     """Return the script in ``<name>.lua``. Say `repeatable` only of one that may be executed twice."""
     source = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")

@@ -1,0 +1,152 @@
+"""Work of asyncio code that nobody waits for: held tasks, and what recurs in a loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+from weakref import WeakSet
+
+from holdfast.backend.abandon import keep
+from holdfast.backend.background import Round, Work
+from holdfast.port import Cancel
+
+MOST_TASKS: Final = 1000
+"""How many spawned tasks of one backend may be at work before it has no free hands."""
+_log = logging.getLogger("holdfast")
+
+
+class Tasks:
+    """The tasks that work for one backend, in any loop. A loop itself holds tasks only weakly."""
+
+    def __init__(self) -> None:
+        self._held: set[asyncio.Task[None]] = set()
+        self._spawned: set[asyncio.Task[None]] = set()
+        self._recurring: WeakSet[_Recurring] = WeakSet()
+
+    @property
+    def free(self) -> bool:
+        """Whether there is room for more spawned work."""
+        if len(self._spawned) >= MOST_TASKS:
+            self._spawned -= {task for task in self._spawned if task.get_loop().is_closed()}
+        return len(self._spawned) < MOST_TASKS
+
+    def start(self, work: Work, ended: Callable[[], object]) -> Cancel:
+        """Run the work in a task of the running loop; return what cancels it from any thread."""
+        return self._start(work, ended, _look_away)
+
+    def spawn(self, work: Work, ended: Callable[[], object]) -> Cancel:
+        """Do what `start` does, for work that nobody waits for."""
+        return self._start(work, ended, self._report)
+
+    def _start(self, work: Work, ended: Callable[[], object], report: Callable[[asyncio.Task[None]], None]) -> Cancel:
+        loop = asyncio.get_running_loop()
+        task = self.hold(work)
+        if report == self._report:
+            self._spawned.add(task)
+
+        def finish(task: asyncio.Task[None]) -> None:
+            report(task)
+            ended()
+
+        task.add_done_callback(finish)
+
+        def cancel() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(task.cancel)
+
+        return cancel
+
+    def hold(self, work: Work) -> asyncio.Task[None]:
+        """Run the work in a task that is held until it is done."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+        return task
+
+    def _report(self, task: asyncio.Task[None]) -> None:
+        self._spawned.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("background work raised", exc_info=error)
+
+    def every(self, seconds: float, work: Round) -> Cancel:
+        """Run `work()` every `seconds` seconds in the running loop; return what ends that, from any thread."""
+        recurring = _Recurring(self, seconds, work)
+        self._recurring.add(recurring)
+        return recurring.cancel
+
+    async def drain(self, threads: list[Future[None]], seconds: float) -> None:
+        """Wait up to `seconds` for what was spawned in the running loop, but for the caller, and for threads."""
+        loop, here = asyncio.get_running_loop(), asyncio.current_task()
+        work: set[asyncio.Future[None]] = {
+            task for task in self._spawned if task.get_loop() is loop and task is not here
+        }
+        work |= {asyncio.wrap_future(done) for done in threads}
+        if work:
+            await asyncio.wait(work, timeout=seconds)
+
+    def stop_recurring(self) -> None:
+        """End all that recurs, in whatever loop."""
+        for recurring in tuple(self._recurring):
+            recurring.cancel()
+
+    def after_fork(self) -> None:
+        """In a child process: forget the parent's tasks, without touching their loops."""
+        keep((self._held, self._spawned))
+        for recurring in tuple(self._recurring):
+            recurring.work = None
+        self._held, self._spawned, self._recurring = set(), set(), WeakSet()
+
+
+def _look_away(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        task.exception()  # asyncio would log one that nobody has looked at
+
+
+class _Recurring:
+    """Work that is run again and again in one loop until it is cancelled, which forgets it."""
+
+    def __init__(self, tasks: Tasks, seconds: float, work: Round) -> None:
+        self._tasks = tasks
+        self._seconds = seconds
+        self.work: Round | None = work
+        self._loop = asyncio.get_running_loop()
+        self._task: asyncio.Task[None] | None = None
+        self._timer = self._loop.call_later(seconds, self._begin)
+
+    def _begin(self) -> None:
+        if self.work is not None:
+            self._task = self._tasks.hold(self._run(self.work))
+
+    async def _run(self, work: Round) -> None:
+        try:
+            again = await work()
+        except Exception:
+            if self.work is not None:
+                _log.exception("recurring work raised; it is not run again")
+            return
+        finally:
+            self._task = None
+        if again and self.work is not None:
+            self._timer = self._loop.call_later(self._seconds, self._begin)
+
+    def cancel(self) -> None:
+        """End it; a run that is under way is cancelled, unless it is the caller."""
+        self.work = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._stop, _running_task())
+
+    def _stop(self, canceller: asyncio.Task[object] | None) -> None:
+        self._timer.cancel()
+        if self._task is not None and self._task is not canceller:
+            self._task.cancel()
+
+
+def _running_task() -> asyncio.Task[object] | None:
+    try:
+        return asyncio.current_task()
+    except RuntimeError:  # no loop runs here
+        return None

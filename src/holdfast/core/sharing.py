@@ -1,0 +1,257 @@
+"""Taking part in loads: as the caller that opens one, as a member of one under way, or alone where that would not end.
+
+A caller takes what a flight brings only if it is proven for callers that joined when it did. Otherwise it starts again:
+it looks at Redis, and takes part in the next load.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NoReturn
+
+from holdfast._calls import original_error
+from holdfast._current import CURRENT, CurrentEntry
+from holdfast._flight import LOADING, Abandoned, CircularWait, Flight, Landing
+from holdfast._flights import Flights
+from holdfast.core.call import NOT_LOOKED, Call, blocked_by
+from holdfast.core.loading import Loading, checked, stale_value
+from holdfast.core.plan import Outcome
+from holdfast.core.reading import Reading
+from holdfast.core.records import Recorder
+from holdfast.core.serving import Serving
+from holdfast.errors import ConfigurationError, LoadTimeout, SerializationError
+from holdfast.events import Coalesced, Refreshed
+from holdfast.policy.frame import Unreadable
+from holdfast.port import Port, WaitOver
+
+_ATTEMPTS = 3
+"""How often a caller takes part in a load that brings it nothing before it loads for itself."""
+
+
+class Sharing:
+    """The callers of one layer that have to wait for a value."""
+
+    def __init__(
+        self, flights: Flights, reading: Reading, loading: Loading, serving: Serving, recorder: Recorder
+    ) -> None:
+        self._flights = flights
+        self._reading = reading
+        self._loading = loading
+        self._serving = serving
+        self._recorder = recorder
+
+    async def share(self, port: Port, call: Call) -> Outcome:
+        """Load a value, or take part in its load."""
+        call.deadline = port.monotonic() + call.plan.wait
+        for _ in range(_ATTEMPTS):
+            flight, joined, opened = self._flights.join(call.key, port.place(), unattended=call.plan.in_background)
+            if opened:
+                flight.deadline = call.deadline
+            try:
+                return await self._ride(port, call, flight, joined, opened=opened)
+            except Abandoned:
+                if port.monotonic() >= call.deadline:
+                    return await self._waited(port, call)
+                outcome = await self._look_again(port, call)
+                if outcome is not None:
+                    return outcome
+            except WaitOver:
+                return await self._waited(port, call)
+            except (CircularWait, Unreadable):
+                break
+        return await self._alone(port, call)
+
+    async def follow(self, port: Port, call: Call) -> Outcome | None:
+        """Join the load of a key; None if it has ended meanwhile or brings nothing, so that Redis has to be asked."""
+        found = self._flights.follow(call.key)
+        if found is None:
+            return None
+        call.deadline = port.monotonic() + call.plan.wait
+        tally = call.plan.tally
+        tally.misses += 1
+        try:
+            return await self._ride(port, call, *found, opened=False)
+        except Abandoned:
+            tally.misses -= 1
+            return None
+        except WaitOver:
+            return await self._waited(port, call)
+        except (CircularWait, Unreadable):
+            return await self._alone(port, call)
+
+    async def refresh(self, port: Port, call: Call) -> Outcome:
+        """Load and store anew; a load already under way does not count and does not store."""
+        flight = self._flights.replace(call.key, port.place())
+        try:
+            value, _, raw = await self._ride(port, call, flight, 0, opened=True)
+        except Abandoned:
+            value, _, raw = await self._alone(port, call)
+        if self._recorder.hooks:
+            self._recorder.emit(Refreshed(call.plan.tally.pattern, call.key))
+        return value, "refreshed", raw
+
+    def refresh_behind(self, port: Port, call: Call) -> None:
+        """Load in the background, unless somebody in this process loads already, or too many do."""
+        if not port.free_hands():
+            return
+        flight = self._flights.open_unattended(call.key)
+        if flight is None:
+            return
+        flight.deadline = port.monotonic() + call.plan.wait
+        behind = Call(call.plan, call.key, call.load, call.tags, call.look, background=True)
+        self._begin(port, behind, flight, apart=True)
+
+    def _begin(self, port: Port, call: Call, flight: Flight, *, apart: bool) -> None:
+        """Start the work of a flight: never in the caller's thread, or where the port sees fit."""
+        work = self._loading.lead(port, call, flight)
+        flight.alive = port.lifeline()
+        begin = port.spawn if apart else port.start
+        flight.cancel_with(begin(work, lambda: self._ended(flight)))
+
+    def _ended(self, flight: Flight) -> None:
+        self._flights.close(flight)
+        flight.ended()
+
+    async def _ride(self, port: Port, call: Call, flight: Flight, joined: int, *, opened: bool) -> Outcome:
+        """Be a member of a flight until it lands, or until patience is over."""
+        blocked, inside = blocked_by(port), LOADING.get()
+        patience, then = _patience(port, call, opened=opened)
+        try:
+            self._flights.begin_wait(flight, blocked, inside, opened=opened)
+            try:
+                if opened:
+                    self._begin(port, call, flight, apart=call.plan.in_background)
+                landing = await port.wait(flight.future, patience)
+            finally:
+                self._flights.end_wait(flight, blocked, inside)
+        except BaseException as error:
+            self._flights.leave(flight)
+            if opened and isinstance(error, Abandoned) and flight.interruption is not None:
+                raise flight.interruption from None
+            if isinstance(error, WaitOver) and then != "wait":
+                return self._too_slow(call, then)
+            flight.untangle(error)
+            if _is_the_loaders(error, flight):
+                outcome = await self._rescue(port, call, error)
+                if outcome is not None:
+                    return outcome
+            raise
+        if joined >= landing.proof:
+            raise Abandoned
+        return self._taken(call, flight, landing, opened=opened)
+
+    def _taken(self, call: Call, flight: Flight, landing: Landing, *, opened: bool) -> Outcome:
+        """Return a member's own copy of what its flight brought."""
+        plan = call.plan
+        entry = landing.raw if landing.stored else None
+        status = landing.status if opened else "coalesced"
+        value, mine = landing.value, landing.raw is None
+        if landing.raw is not None and landing.reader is plan.codec:
+            try:
+                value, mine = flight.copies.pop(), True
+            except IndexError:  # another member has it
+                mine = False
+        error = None
+        if landing.raw is not None and not mine:
+            frame = plan.codec.open(call.key, landing.raw)
+            if frame.is_error:
+                error = plan.codec.error(frame, plan.errors)
+            else:
+                value = plan.codec.value(frame)
+        if status == "coalesced":
+            plan.tally.coalesced += 1
+            if self._recorder.hooks:
+                self._recorder.emit(Coalesced(plan.tally.pattern, call.key))
+        if error is not None:
+            raise error
+        return value, status, entry
+
+    async def _look_again(self, port: Port, call: Call) -> Outcome | None:
+        """Return what another caller may have loaded and stored since the load that this one shared brought nothing."""
+        if not call.plan.keeps or not call.leased:
+            return None
+        call.look = await self._reading.look(port, call.plan, call.key, call.tags)
+        outcome = self._serving.serve(port, call)
+        if outcome is not None:
+            call.plan.tally.misses -= 1
+        return outcome
+
+    async def _candidate(self, port: Port, call: Call) -> None:
+        """See to it that the caller has looked at the entry itself: what others have read may be too old for it."""
+        if call.look is NOT_LOOKED and call.plan.keeps:
+            call.look = await self._reading.look(port, call.plan, call.key, call.tags)
+
+    async def _rescue(self, port: Port, call: Call, error: BaseException) -> Outcome | None:
+        """Return a stale value instead of the loader's error, where that is allowed."""
+        leeway = call.plan.leeway
+        if not leeway.stale_if_error or isinstance(original_error(error), call.plan.errors):
+            return None
+        await self._candidate(port, call)
+        frame = call.look.candidate
+        if frame is None or not leeway.within_error_window(frame, port.now()):
+            return None
+        return self._serving.stale(call, "error")
+
+    def _too_slow(self, call: Call, then: Literal["soft", "hard"]) -> Outcome:
+        """Return the stale value of a caller whose load takes longer than its patience, or raise."""
+        outcome = self._serving.stale(call, "timeout") if then == "soft" else None
+        if outcome is None:
+            _fail_in_time(call, f"took longer than hard_timeout={call.plan.hard_timeout:g} s")
+        return outcome
+
+    async def _waited(self, port: Port, call: Call) -> Outcome:
+        """Do what is to be done when another's load has taken too long."""
+        policy = call.plan.on_wait_timeout
+        if policy == "raise":
+            _fail_in_time(call, f"is being loaded elsewhere for longer than wait={call.plan.wait:g} s")
+        if policy == "stale":
+            await self._candidate(port, call)
+            outcome = self._serving.stale(call, "wait")
+            if outcome is not None:
+                return outcome
+        return await self._alone(port, call)
+
+    async def _alone(self, port: Port, call: Call) -> Outcome:
+        """Load for this caller only, and store nothing."""
+        current = CURRENT.set(CurrentEntry(lambda: stale_value(call)))
+        try:
+            value = checked(await call.load(), call.key)
+        except Exception as error:
+            self._loading.note_failure(call, original_error(error))
+            outcome = await self._rescue(port, call, error)
+            if outcome is None:
+                raise
+            return outcome
+        finally:
+            CURRENT.reset(current)
+        if not call.plan.keeps:
+            return self._own_copy(call, value), "miss", None
+        return call.plan.codec.copy_checked(call.key, value), "miss", None
+
+    def _own_copy(self, call: Call, value: object) -> object:
+        try:
+            return call.plan.codec.copy_checked(call.key, value)
+        except SerializationError:
+            return value  # nobody shares it
+
+
+def _patience(port: Port, call: Call, *, opened: bool) -> tuple[float | None, Literal["wait", "soft", "hard"]]:
+    """Return for how long to wait, and what is the reason to stop then."""
+    plan = call.plan
+    limits: list[tuple[float, Literal["wait", "soft", "hard"]]] = []
+    if not opened:
+        limits.append((max(0.0, call.deadline - port.monotonic()), "wait"))
+    if plan.soft_timeout is not None and call.look.candidate is not None:
+        limits.append((plan.soft_timeout, "soft"))
+    if plan.hard_timeout is not None:
+        limits.append((plan.hard_timeout, "hard"))
+    return min(limits) if limits else (None, "wait")
+
+
+def _is_the_loaders(error: BaseException, flight: Flight) -> bool:
+    """Say whether a flight failed because the user's function did, not holdfast."""
+    mine = (Abandoned, CircularWait, WaitOver, SerializationError, ConfigurationError)
+    return isinstance(error, Exception) and not isinstance(error, mine) and flight.loaded_from > 0
+
+
+def _fail_in_time(call: Call, what: str) -> NoReturn:
+    raise LoadTimeout(f"{call.key!r} {what}; it is stored when it ends: try again, or allow more time")

@@ -1,0 +1,167 @@
+"""What a user says about the entries of one function, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypedDict, get_args
+
+from holdfast._current import checked_tags
+from holdfast._durations import seconds
+from holdfast.core.plan import OnWaitTimeout
+from holdfast.errors import ConfigurationError
+from holdfast.policy.freshness import Leeway
+from holdfast.policy.lifetime import Lifetime, TimeToLive
+from holdfast.typing import Duration
+
+OnFailure: TypeAlias = Literal["bypass", "raise"]
+KeyOption: TypeAlias = str | Callable[..., str] | None
+"""A template, a function of the call's arguments, or nothing."""
+TagsOption: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
+"""Templates, or a function of the result."""
+
+
+class CacheOptions(TypedDict, total=False):
+    """What `cached` and `get_or_load` have in common; `cached` explains each."""
+
+    tags: TagsOption
+    serializer: str | None
+    compression: str | None
+    jitter: float
+    condition: Callable[[Any], bool] | None
+    cache_errors: type[Exception] | tuple[type[Exception], ...]
+    grace: Duration
+    stale_if_error: Duration
+    beta: float
+    lease: Duration
+    wait: Duration
+    on_wait_timeout: OnWaitTimeout
+    soft_timeout: Duration | None
+    hard_timeout: Duration | None
+    near: Duration | None
+
+
+class CachedOptions(CacheOptions, total=False):
+    """The options of `cached`, which explains each."""
+
+    key: KeyOption
+    key_builder: str | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user said about the entries of one function, checked."""
+
+    keeps: bool
+    lifetime: Lifetime
+    leeway: Leeway
+    beta: float
+    lease: float
+    wait: float
+    on_wait_timeout: OnWaitTimeout
+    soft_timeout: float | None
+    hard_timeout: float | None
+    near: float | None
+    condition: Callable[[Any], bool] | None
+    errors: tuple[type[Exception], ...]
+    tags: tuple[str, ...]
+    tags_of: Callable[[Any], Iterable[str]] | None
+    serializer: str | None
+    compression: str | None
+    key: KeyOption
+    key_builder: str | None
+    version: str
+
+    @classmethod
+    def of(
+        cls,
+        ttl: TimeToLive | None,
+        *,
+        key: KeyOption = None,
+        key_builder: str | None = None,
+        tags: TagsOption = (),
+        version: str = "",
+        serializer: str | None = None,
+        compression: str | None = None,
+        jitter: float = 0.0,
+        condition: Callable[[Any], bool] | None = None,
+        cache_errors: type[Exception] | tuple[type[Exception], ...] = (),
+        grace: Duration = 0,
+        stale_if_error: Duration = 0,
+        beta: float = 0.0,
+        lease: Duration = "30s",
+        wait: Duration = "30s",
+        on_wait_timeout: OnWaitTimeout = "load",
+        soft_timeout: Duration | None = None,
+        hard_timeout: Duration | None = None,
+        near: Duration | None = None,
+        keeps: bool = True,
+    ) -> Options:
+        """Check options as users type them.
+
+        Raises:
+            ConfigurationError: one of them cannot work; the message names it.
+        """
+        if key is not None and key_builder is not None:
+            msg = f"key={key!r} and key_builder={key_builder!r} exclude each other: give one of them"
+            raise ConfigurationError(msg)
+        if condition is not None and not callable(condition):
+            msg = "condition= must be a function of the result that says whether to store it"
+            raise ConfigurationError(msg)
+        if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"version must be text, not {type(version).__name__}: write version='2'"
+            raise ConfigurationError(msg)
+        if on_wait_timeout not in get_args(OnWaitTimeout):
+            msg = f"on_wait_timeout={on_wait_timeout!r} must be 'load', 'stale' or 'raise'"
+            raise ConfigurationError(msg)
+        if not keeps:
+            _refuse_what_needs_an_entry(
+                tags=tags, condition=condition, cache_errors=cache_errors, grace=grace, stale_if_error=stale_if_error,
+                soft_timeout=soft_timeout, near=near, jitter=jitter,
+            )  # fmt: skip
+        return cls(
+            keeps,
+            Lifetime.of(ttl if keeps else 1, jitter),  # type: ignore[arg-type]  # None is refused there
+            Leeway.of(grace, stale_if_error),
+            _beta(beta) if keeps else 0.0,
+            seconds(lease, "lease"),
+            seconds(wait, "wait", zero=True),
+            on_wait_timeout,
+            None if soft_timeout is None else seconds(soft_timeout, "soft_timeout", zero=True),
+            None if hard_timeout is None else seconds(hard_timeout, "hard_timeout"),
+            None if near is None else seconds(near, "near", zero=True),
+            condition,
+            _error_classes(cache_errors),
+            () if callable(tags) else checked_tags(tags, "tags="),
+            tags if callable(tags) else None,
+            serializer,
+            compression,
+            key,
+            key_builder,
+            version,
+        )
+
+
+def _refuse_what_needs_an_entry(**given: object) -> None:
+    for name, value in given.items():
+        if value:
+            msg = f"{name}= needs an entry, and without a ttl nothing is kept: give a ttl, or leave {name}= out"
+            raise ConfigurationError(msg)
+
+
+def _beta(value: float) -> float:
+    # Callers are often untyped.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1000:  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"beta={value!r} must be a number from 0 (never refresh early) on; 1 is the usual one"
+        raise ConfigurationError(msg)
+    return float(value)
+
+
+def _error_classes(given: type[Exception] | tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    classes = given if isinstance(given, tuple) else (given,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, Exception)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"cache_errors={each!r} must be exception classes, like cache_errors=(NotFound,)"
+            raise ConfigurationError(msg)
+    return classes
