@@ -29,7 +29,11 @@ class Listener(Protocol):
         ...
 
     def down(self) -> None:
-        """Note that the subscription was lost; `up` tells when it is back."""
+        """Note that the subscription was lost; `up` tells when it is back.
+
+        In a forked child it is called before any other code there, while locks that other threads of the parent held
+        are still locked. The subscription of a child comes back when somebody subscribes there.
+        """
         ...
 
     def heard(self, topic: str, message: bytes) -> None:

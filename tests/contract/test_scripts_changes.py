@@ -151,10 +151,6 @@ def test_it_is_told_after_it_was_done(namespace: str, server_topology: Topology)
                 names = [each.name for each in seen.from_scripts]
                 assert names.count("PUBLISH") == 1
                 assert names[-1] == "PUBLISH"
-            with server_topology.monitor(namespace) as seen:
-                silent = scripts.tag_invalidate(it.tag, nonce=nonce(), seconds=60, soft=True, channel="")
-                await it.opened.port.call(silent)
-            assert "PUBLISH" not in [each.name for each in seen.from_scripts]
             token = await it.granted()
             with server_topology.monitor(namespace) as seen:
                 await it.opened.port.call(scripts.abandon(*keys, token=token, channel=it.channel))

@@ -117,7 +117,7 @@ def test_a_soft_invalidation_keeps_the_hard_version(colour: Colour, topology: To
 
 @pytest.mark.parametrize("soft", [False, True])
 def test_invalidating_a_tag_that_is_not_there(colour: Colour, topology: Topology, namespace: str, soft: bool) -> None:
-    """A tag that was lost gets two new versions, so that nothing of before counts; without a channel nobody is told."""
+    """A tag that was lost gets two new versions, so that nothing of before counts."""
 
     async def scenario() -> None:
         async with an_entry(colour, topology, namespace) as it:
@@ -127,9 +127,24 @@ def test_invalidating_a_tag_that_is_not_there(colour: Colour, topology: Topology
             after = _halves(await it.call(command))
             assert not {*before} & {*after}
             assert 59 < await it.lasts(it.tag) <= 60
-            assert await it.heard() == []
 
     colour.run(scenario)
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_without_a_channel_nobody_is_told(server_topology: Topology, namespace: str, soft: bool) -> None:
+    """An invalidation that names no channel publishes nothing at all, not even on a channel without a name."""
+    sync = Colour("sync")
+
+    async def scenario() -> None:
+        async with an_entry(sync, server_topology, namespace) as it:
+            with server_topology.monitor("gone") as seen:
+                await it.call(scripts.tag_invalidate(it.tag, nonce=nonce(), seconds=60, soft=soft, channel=""))
+                await it.call(scripts.tag_invalidate(it.tag, nonce=nonce(), seconds=60, soft=soft, channel=it.channel))
+            assert [each.name for each in seen.from_scripts] == ["PUBLISH"]
+            assert await it.heard() == [b"gone"]
+
+    sync.run(scenario)
 
 
 def test_a_tag_lives_longer_but_never_shorter(colour: Colour, topology: Topology, namespace: str) -> None:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from holdfast.errors import ConfigurationError
@@ -144,7 +144,8 @@ def test_an_entry_stamped_without_versions_is_never_valid() -> None:
 def test_beta_zero_never_refreshes_early(chance: float) -> None:
     """Not at the last instant, not after it, and not for the dearest load."""
     for now in (100.0, 200.0, 300.0):
-        assert not should_refresh_early(make(load_time=math.inf), now, 0.0, chance)
+        for load_time in (0.5, math.inf):
+            assert not should_refresh_early(make(load_time=load_time), now, 0.0, chance)
 
 
 def test_the_unluckiest_draw_refreshes_only_what_is_over() -> None:
@@ -175,11 +176,13 @@ def test_a_load_longer_than_the_life_of_the_entry_is_started_by_most() -> None:
 
 
 @given(
-    st.floats(allow_nan=True, min_value=None),
+    st.floats(),
     st.floats(0, allow_nan=False),
     st.floats(0, 1),
     st.floats(0, 1e308),
 )
+@example(150.0, 1.0, 1.0, 0.5)
+@example(150.0, math.inf, 0.0, 0.0)
 def test_no_numbers_break_the_draw(now: float, beta: float, chance: float, load_time: float) -> None:
     """Infinite, huge and absent numbers give an answer; a chance of 1, which no port gives, does too."""
     assert should_refresh_early(make(load_time=load_time), now, beta, chance) in {True, False}
@@ -199,6 +202,7 @@ def test_the_windows_begin_at_the_end_of_freshness() -> None:
     edges = [199.0, 229.9, 230.0, 259.9, 260.0]
     assert [leeway.within_grace(make(), now) for now in edges] == [True, True, False, False, False]
     assert [leeway.within_error_window(make(), now) for now in edges] == [True, True, True, True, False]
+    assert not Leeway(grace=60.0, stale_if_error=30.0).within_error_window(make(), 230.0)
 
 
 @given(ALLOWANCES, ALLOWANCES, st.floats(0, 1e9), st.floats(0, 1e9))

@@ -189,6 +189,19 @@ def test_the_useless_go_before_the_useful() -> None:
     assert (near.evictions, near.raw("new")) == (0, b"raw")
 
 
+def test_the_useless_go_first_though_something_older_is_useful() -> None:
+    """That they were used once does not spare them, and nothing counts as evicted."""
+    near = Nearby(entries=3)
+    near.keep("useful")
+    near.keep("useless", expires=1.0)
+    near.keep("unused")
+    near.raw("useful")
+    near.raw("useless")
+    near.keep("new", now=2.0)
+    assert [near.raw(key, 2.0) for key in ("useful", "unused", "new")] == [b"raw"] * 3
+    assert near.evictions == 0
+
+
 def test_the_useless_leave_though_there_is_room(near: Nearby) -> None:
     """Their memory is given back bit by bit, as others are stored."""
     for number in range(100):

@@ -143,7 +143,7 @@ class Story:
 def test_it_answers_as_real_servers_do(name: str, servers: Servers) -> None:
     """Any sequence of our scripts has the same replies, keys, times to live and messages as on a real server."""
     topology = servers.topology(name)
-    backend = Backend(topology.url, [].append)
+    backend = Backend(topology.url, lambda event: None)
     client = open_client(topology.url.partition("//")[2]) if topology.is_memory else topology.nodes[0].client
 
     @settings(max_examples=150, deadline=None)
@@ -247,9 +247,15 @@ def test_messages_are_kept_and_told() -> None:
 
 
 def test_what_planted_bugs_need() -> None:
-    """Scripts that are wrong on purpose may also count, set only what is missing, and delete."""
+    """Scripts that are wrong on purpose may also count, set only what is missing, delete, and forget an expiry."""
     text = "redis.call('INCR', KEYS[1]) redis.call('DEL', KEYS[2]) return redis.call('SET', KEYS[1], 'x', 'NX')"
     server = LuaRedis(Clock(), texts={"invalidate": text})
     server.execute(commands.put("lease", b"1", 5))
     assert server.execute(scripts.invalidate("value", "lease", channel="")) is None
     assert server.execute(commands.mget(["value", "lease"])) == [b"1", None]
+    text = "redis.call('SET', KEYS[1], 'x') return redis.call('SETRANGE', KEYS[2], 3, 'y')"
+    server = LuaRedis(Clock(), texts={"invalidate": text})
+    server.execute(commands.put("value", b"1", 5))
+    assert server.execute(scripts.invalidate("value", "lease", channel="")) == 4
+    assert server.execute(commands.mget(["value", "lease"])) == [b"x", b"\0\0\0y"]
+    assert server.ttls() == {"value": -1, "lease": -1}

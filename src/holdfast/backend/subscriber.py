@@ -239,7 +239,7 @@ class Subscriber:
         elif now - self._needed_at >= self._idle:
             self._retire()
             return None
-        return self._look_after(now)
+        return min(self._look_after(now), self._needed_at + self._idle - now)
 
     def _look_after(self, now: float) -> float:
         """See to it that a dead peer is noticed; return the seconds until the next look."""
