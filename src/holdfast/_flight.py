@@ -64,6 +64,7 @@ class Flight:
         "latest",
         "loaded_from",
         "members",
+        "nonce",
         "place",
         "sent",
         "unattended",
@@ -88,6 +89,8 @@ class Flight:
         """The number of the command that had been sent last when the latest member joined."""
         self.loaded_from = 0
         """The number that calling the loader has among the commands; 0 before."""
+        self.nonce = ""
+        """Of the lease that it has, or may have got; in the beginning, of one that another has left behind."""
         self.cancelled = False
         self.interruption: BaseException | None = None
         """What ended the loader if it was not an `Exception`: only the caller that opened the flight may see it."""

@@ -10,7 +10,8 @@ Rules.
 4. A flight is off the map before its value is sent to Redis: a caller that comes later asks Redis itself.
 5. Whoever changed a key on request detaches its flight when Redis has answered: later callers do not join it. Its
    members still get the value: they came before. Whether it is stored is for its lease to say.
-6. Work whose event loop was closed under it never ends. The next caller of its key forgets it.
+6. Work whose event loop was closed under it never ends. The next caller of its key forgets it, and takes over the
+   lease that it has left behind, as well as one that an interrupted load could not give back.
 7. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
    of waiting is seen before it closes.
 """
@@ -33,6 +34,8 @@ class Flights:
         """In a child process: the parent's loads will not end here."""
         self._lock = threading.Lock()
         self._open: dict[str, Flight] = {}
+        self._orphans: dict[str, str] = {}
+        """Nonces of leases under which nothing runs any more, by key."""
         self._blocked: dict[int, list[Flight]] = {}
         """What the blocking callers in a place wait for; the last one is in the way of all else there."""
 
@@ -52,7 +55,7 @@ class Flights:
             flight = self._living(key)
             if flight is not None:
                 return (*_joined(flight), False)
-            flight = self._open[key] = Flight(key, place, unattended=unattended)
+            flight = self._opened(Flight(key, place, unattended=unattended))
             return flight, 0, True
 
     def open_unattended(self, key: str) -> Flight | None:
@@ -60,14 +63,12 @@ class Flights:
         with self._lock:
             if self._living(key) is not None:
                 return None
-            flight = self._open[key] = Flight(key, 0, members=0, unattended=True)
-            return flight
+            return self._opened(Flight(key, 0, members=0, unattended=True))
 
     def replace(self, key: str, place: int) -> Flight:
         """Open a new flight whether or not there is one."""
         with self._lock:
-            flight = self._open[key] = Flight(key, place)
-            return flight
+            return self._opened(Flight(key, place))
 
     def leave(self, flight: Flight) -> None:
         """Let a member go; cancel the work when it was the last one."""
@@ -97,11 +98,29 @@ class Flights:
                 flight.loaded_from = flight.sent
             return flight.sent
 
+    def orphan(self, key: str, nonce: str) -> None:
+        """Note that a lease is left behind, in case that it cannot be given back."""
+        with self._lock:
+            self._orphans[key] = nonce
+
+    def given_back(self, key: str, nonce: str) -> None:
+        """Note that a lease that was left behind is gone."""
+        with self._lock:
+            if self._orphans.get(key) == nonce:
+                del self._orphans[key]
+
+    def _opened(self, flight: Flight) -> Flight:
+        flight.nonce = self._orphans.pop(flight.key, "")
+        self._open[flight.key] = flight
+        return flight
+
     def _living(self, key: str) -> Flight | None:
         """Return the flight of a key, unless its event loop was closed under it: nothing would ever end that."""
         flight = self._open.get(key)
         if flight is not None and not flight.alive():
             self._remove(flight)
+            if flight.nonce:
+                self._orphans[key] = flight.nonce
             flight.ended()
             return None
         return flight

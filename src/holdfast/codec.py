@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NotRequired, TypedDict, Unpack
 
+from holdfast._missing import MISSING
 from holdfast._cached_errors import describe_error, rebuild_error
 from holdfast._formats import describe
 from holdfast._secrets import parse_secrets
@@ -60,6 +61,7 @@ class Codec:
         kind: the type to decode to, `typing.Any` where it is not known.
         compression: the name of the compression to write with, or None.
         secrets: the newest first, which signs; all of them verify. Without any, entries are not signed.
+        nothing: whether entries may say that there is no value; they are read as `MISSING` then.
 
     Raises:
         ConfigurationError: the serializer or the compression is not known, cannot decode to this type, or needs a
@@ -78,6 +80,7 @@ class Codec:
         "_readers",
         "_secrets",
         "_serializers",
+        "nothing",
     )
 
     def __init__(
@@ -88,6 +91,7 @@ class Codec:
         *,
         compression: str | None = None,
         secrets: tuple[bytes, ...] = (),
+        nothing: bool = False,
     ) -> None:
         serializer = serializers.get(name)
         guarded = needs_signature(name, serializer)
@@ -102,6 +106,7 @@ class Codec:
         self._plain_names = b"" if guarded or secrets else plain_names(name)
         self._kind = kind
         self._secrets = secrets
+        self.nothing = nothing
         self._serializers = serializers
         self._readers: dict[str, tuple[Callable[[bytes], Any], bool]] = {name: (self._loads, guarded)}
 
@@ -141,6 +146,10 @@ class Codec:
             return None
         return self._pack(key, payload, facts, "json", "", len(payload), is_error=True)
 
+    def encode_nothing(self, key: str, **facts: Unpack[Facts]) -> bytes:
+        """Return the bytes to store under `key` that say that there is no value."""
+        return self._pack(key, b"", facts, self._name, "", 0, is_nothing=True)
+
     def open(self, key: str, raw: bytes) -> Frame:
         """Return the frame that was found under `key`.
 
@@ -171,7 +180,7 @@ class Codec:
         Raises:
             Unreadable: it cannot be decoded, or must not be.
         """
-        if frame.serializer == self._plain and not frame.compression and not frame.is_error:
+        if frame.serializer == self._plain and not (frame.compression or frame.is_error or frame.is_nothing):
             try:
                 return self._loads(frame.payload)
             except Exception:
@@ -240,6 +249,7 @@ class Codec:
         length: int,
         *,
         is_error: bool = False,
+        is_nothing: bool = False,
     ) -> bytes:
         frame = Frame(
             id=facts["id"],
@@ -255,10 +265,15 @@ class Codec:
             signed=bool(self._secrets),
             payload=payload,
             lingers=facts.get("lingers", False),
+            is_nothing=is_nothing,
         )
         return pack(frame, key, self._secrets[0] if self._secrets else None)
 
     def _value_of_other(self, frame: Frame) -> Any:
+        if frame.is_nothing and self.nothing:
+            return MISSING
+        if frame.is_nothing:
+            raise Unreadable("nothing")
         if frame.is_error:
             raise Unreadable("error")
         loads, guarded = self._reader(frame.serializer)

@@ -136,6 +136,20 @@ class Port(Protocol):
         """
         ...
 
+    def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do what is left to do when the caller has been cancelled or interrupted: here, or soon in its loop.
+
+        The loop may be about to end; it is done as long as it still runs a little. `work` must be short, a call or two
+        to Redis.
+
+        Args:
+            work: makes the coroutine.
+
+        Raises:
+            RuntimeError: there is no loop to do it in.
+        """
+        ...
+
     def free_hands(self) -> bool:
         """Say whether `spawn` may be asked for more: background work that nobody waits for must stay bounded."""
         ...

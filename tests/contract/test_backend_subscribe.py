@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from holdfast.backend.backend import Backend
+from holdfast.backend.subscriber import HEALTH
 from holdfast.commands import Command
 from support.backends import Opened, opened
 from support.colours import Colour
@@ -124,7 +125,6 @@ def test_one_connection_for_threads_and_loops(server_topology: Topology, namespa
     backend = Backend(server_topology.url, print)
     topics = [f"{namespace}:{number}" for number in range(8)]
     everybody = {topic: [Notes() for _ in range(50)] for topic in topics}
-    before = news_threads()
 
     def subscribe(topic: str) -> list[Callable[[], Any]]:
         return [backend.blocking.subscribe(topic, notes) for notes in everybody[topic]]
@@ -137,7 +137,7 @@ def test_one_connection_for_threads_and_loops(server_topology: Topology, namespa
         cancels += [threads.submit(asyncio.run, subscribe_in_loop(topic)) for topic in topics[4:]]
         until(lambda: all(notes.is_up for each in everybody.values() for notes in each), "all are up")
         assert [subscribers(server_topology, topic) for topic in topics] == [1] * 8
-        assert news_threads() - before == 1
+        until(lambda: news_threads() == 1, "one thread serves all, and those of other tests have ended")
         for topic in topics:
             backend.blocking.call_now(Command(("PUBLISH", topic, b"m")))
         listeners = [(topic, notes) for topic, each in everybody.items() for notes in each]
@@ -158,7 +158,7 @@ def test_closing_ends_it(colour: Colour, topology: Topology, namespace: str) -> 
             notes, cancel = await listen(colour, it, namespace)
         assert notes.all == ["up", "down"]
         cancel()
-        await colour.until(lambda: news_threads() <= before, "the thread ends")
+        await colour.until(lambda: news_threads() <= before, "the thread ends", within=HEALTH - 0.5)
         await colour.until(lambda: topology.is_memory or not subscribers(topology, namespace), "the server knows")
         late = Notes()
         it.port.subscribe(namespace, late)()

@@ -83,6 +83,7 @@ def _connection(topology: Topology, namespace: str) -> str:
 
 def test_a_subscriber_that_is_too_slow(program: Program) -> None:
     """A server that cuts off who does not keep up is just a lost connection."""
+
     class Slow(Notes):
         def heard(self, topic: str, message: bytes) -> None:
             if not self.count("down") and len(self.all) == 1:

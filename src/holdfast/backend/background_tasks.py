@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Final
 from weakref import WeakSet
 
@@ -36,29 +37,19 @@ class Tasks:
 
     def start(self, work: Work, ended: Callable[[], object]) -> Cancel:
         """Run the work in a task of the running loop; return what cancels it from any thread."""
-        return self._start(work, ended, _look_away)
+        task = self.hold(work)
+        task.add_done_callback(_look_away)
+        task.add_done_callback(lambda _: ended())
+        return partial(_cancel, task)
 
     def spawn(self, work: Work, ended: Callable[[], object]) -> Cancel:
         """Do what `start` does, for work that nobody waits for."""
-        return self._start(work, ended, self._report)
-
-    def _start(self, work: Work, ended: Callable[[], object], report: Callable[[asyncio.Task[None]], None]) -> Cancel:
-        loop = asyncio.get_running_loop()
         task = self.hold(work)
-        if report == self._report:
-            self._spawned.add(task)
-
-        def finish(task: asyncio.Task[None]) -> None:
-            report(task)
-            ended()
-
-        task.add_done_callback(finish)
-
-        def cancel() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(task.cancel)
-
-        return cancel
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        task.add_done_callback(_report)
+        task.add_done_callback(lambda _: ended())
+        return partial(_cancel, task)
 
     def hold(self, work: Work) -> asyncio.Task[None]:
         """Run the work in a task that is held until it is done."""
@@ -66,11 +57,6 @@ class Tasks:
         self._held.add(task)
         task.add_done_callback(self._held.discard)
         return task
-
-    def _report(self, task: asyncio.Task[None]) -> None:
-        self._spawned.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("background work raised", exc_info=error)
 
     def every(self, seconds: float, work: Round) -> Cancel:
         """Run `work()` every `seconds` seconds in the running loop; return what ends that, from any thread."""
@@ -99,6 +85,16 @@ class Tasks:
         for recurring in tuple(self._recurring):
             recurring.work = None
         self._held, self._spawned, self._recurring = set(), set(), WeakSet()
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        task.get_loop().call_soon_threadsafe(task.cancel)
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background work raised", exc_info=error)
 
 
 def _look_away(task: asyncio.Task[None]) -> None:

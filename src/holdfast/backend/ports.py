@@ -99,6 +99,10 @@ class BlockingPort(_Clock):
         self._hands.spawn(work, ended)
         return _nothing
 
+    def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do it here and now."""
+        drive(work())
+
     def free_hands(self) -> bool:
         """Say whether there is room for another thread."""
         return self._hands.free
@@ -144,6 +148,10 @@ class AsyncioPort(_Clock):
     def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Run the work in a task of its own, as `start` does."""
         return self._tasks.spawn(work, ended)
+
+    def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do it in a task that begins a little later: one that exists when its loop ends would be cancelled at once."""
+        asyncio.get_running_loop().call_soon(lambda: self._tasks.start(work(), _nothing))
 
     def free_hands(self) -> bool:
         """Say whether there is room for another spawned task."""

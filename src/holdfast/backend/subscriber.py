@@ -208,7 +208,7 @@ class Subscriber:
         return self._in_turn(partial(self._opened, reins, wire))
 
     def _opened(self, reins: Reins, wire: NewsWire) -> bool:
-        if self._reins is not reins:
+        if self._reins is not reins or self._is_closed:
             return False
         self._wire = wire
         self._heard_at, self._asked_at = time.monotonic(), 0.0

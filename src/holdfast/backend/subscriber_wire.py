@@ -181,7 +181,8 @@ class EmbeddedNews:
 
     def __init__(self, name: str) -> None:
         self._client = open_client(name)
-        self._connection = self._client.connection_pool.get_connection()
+        self._connection = self._client.connection_pool.make_connection()
+        self._connection.connect()
         # Its own queue may not be filled out of a finalizer, and waiting there cannot be interrupted.
         self._news: SimpleQueue[Any] = SimpleQueue()
         self._connection._sock.responses = self._news  # noqa: SLF001 - the one way to its pushes in time

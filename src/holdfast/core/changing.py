@@ -7,12 +7,12 @@ near entries are dropped. That comes after the reply: whatever was read before i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 from holdfast.commands import Command, Reply
 from holdfast.core.caching import Caching
 from holdfast.core.plan import Plan
+from holdfast.core.sending import chunks, send
 from holdfast.errors import BackendError
 from holdfast.events import Fill, Invalidated, TagsInvalidated
 from holdfast.policy.frame import instant
@@ -21,10 +21,6 @@ from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
 
-T = TypeVar("T")
-
-CHUNK = 500
-"""Entries a command or pipeline: Redis serves nobody else while it executes one command."""
 _TAG_LIFE = 86400.0
 """Seconds for which an invalidated tag is kept at least. One that is gone makes its entries invalid, too."""
 
@@ -158,7 +154,7 @@ async def _change(
         BackendError: Redis could not be used, whatever the layer does about reads.
     """
     try:
-        return await port.pipeline(commands) if len(commands) > 1 else [await port.call(commands[0])]
+        return await send(port, commands)
     except BackendError as error:
         caching.recorder.backend_failed(plan.tally, commands[0].name, error)
         raise
@@ -167,8 +163,3 @@ async def _change(
         for key in keys:
             caching.nearby.near.bump(key)
 
-
-def chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Yield items in groups that one pipeline may carry."""
-    for start in range(0, len(items), CHUNK):
-        yield items[start : start + CHUNK]

@@ -8,22 +8,27 @@ for those who had joined the flight before it was sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from holdfast._flight import Bell, Flight, Landing
 from holdfast._flights import Flights
 from holdfast.commands import Command, Reply
-from holdfast.core.call import Call
+from holdfast.core.call import Call, Look
+from holdfast.core.plan import Plan
 from holdfast.core.reading import Reading
+from holdfast.core.sending import chunks, send
 from holdfast.errors import BackendError, BackendTimeout
-from holdfast.policy.frame import ID_OFFSET, ID_SIZE, instant
+from holdfast.policy.frame import instant
 from holdfast.policy.freshness import Versions, parse_versions, retry_pause
 from holdfast.policy.waiting import pause
 from holdfast.port import Cancel, Port, WaitOver
 from holdfast.scripts import cache as scripts
 
+NONCE: Final = 16
+"""How many characters of a token are the nonce that was sent for it."""
 _VALUE: Final = 0
 _GRANTED: Final = 1
 _RENEWED_FOR: Final = 10
@@ -45,6 +50,28 @@ class Lease(NamedTuple):
 NO_LEASE: Final = Lease()
 
 
+class Held(NamedTuple):
+    """A load that is to be done, and what it may store."""
+
+    call: Call
+    flight: Flight
+    lease: Lease
+
+
+class Known(NamedTuple):
+    """What was read of tags together with an `acquire`."""
+
+    versions: dict[str, Versions | None]
+    epoch: Versions | None = None
+
+    @classmethod
+    def of(cls, tags: Sequence[str], replies: Sequence[Reply]) -> Known:
+        """Return what the replies to `Leasing.tag_reads` say."""
+        versions = [parse_versions(reply) for reply in replies]
+        epoch = versions.pop() if len(versions) > len(tags) else None
+        return cls(dict(zip(tags, versions, strict=True)), epoch)
+
+
 class Leasing:
     """Asks for leases, keeps them while a load runs, and gives them back."""
 
@@ -59,7 +86,7 @@ class Leasing:
         Raises:
             BackendError: Redis could not be used, and the layer does not bypass it.
         """
-        asking = _Asking(self, port, call, flight, seen=call.look.id)
+        asking = Asking(self, port, call, flight, seen=call.look.id)
         try:
             while True:
                 answer = await asking.ask()
@@ -67,33 +94,50 @@ class Leasing:
                     if await asking.wait(answer):
                         continue
                     return None
-                if answer is not _AGAIN:
+                if answer is not AGAIN:
                     return answer
         except BaseException as error:
-            if asking.nonce and not isinstance(error, Exception):
-                self.give_back_apart(port, call, asking.nonce)
+            if flight.nonce and not isinstance(error, Exception):
+                self.give_back_apart(port, call, flight.nonce)
             raise
         finally:
             asking.hang_up()
 
-    def keep(self, port: Port, call: Call, flight: Flight, lease: Lease) -> Cancel:
-        """Renew a lease until what is returned is called, for as long as a load may reasonably take."""
-        seconds = call.plan.lease
-        places = self.names.places(call.key)
+    def tag_reads(self, plan: Plan, tags: Sequence[str], nonce: str) -> list[Command]:
+        """Return what reads the tags of entries before their load, and the epoch if the load may add tags."""
+        keys = [self.names.tag(tag) for tag in tags]
+        if plan.derivation.expected:
+            keys.append(self.names.epoch)
+        return [scripts.tag_versions(key, nonce=nonce, seconds=plan.tag_life) for key in keys]
+
+    def keep(self, port: Port, *held: Held) -> Cancel:
+        """Renew the leases of one load until what is returned is called, for as long as it may reasonably take."""
+        seconds = held[0].call.plan.lease
+        loads: Sequence[Held] = held
         left = _RENEWED_FOR * 3
 
         async def renew() -> bool:
-            nonlocal left
+            nonlocal left, loads
             left -= 1
-            try:
-                held = await port.call(scripts.renew(places.lease, token=lease.token, seconds=seconds))
-            except BackendError:
-                return left > 0  # it may be back in time
-            if not held:
-                self.flights.close(flight)  # who comes now need not wait for what will not be stored
-            return left > 0 and bool(held)
+            loads = [load for chunk in chunks(loads) for load in await self._renew(port, chunk, seconds)]
+            return left > 0 and bool(loads)
 
         return port.every(seconds / 3, renew)
+
+    async def _renew(self, port: Port, loads: Sequence[Held], seconds: float) -> list[Held]:
+        """Renew leases; return those that are still held, as far as is known."""
+        renewals: list[Command] = []
+        for load in loads:
+            places = self.names.places(load.call.key)
+            renewals.append(scripts.renew(places.lease, token=load.lease.token, seconds=seconds))
+        try:
+            replies = await send(port, renewals)
+        except BackendError:
+            return list(loads)  # it may be back in time
+        for load, held in zip(loads, replies, strict=True):
+            if not held:
+                self.flights.close(load.flight)  # who comes now need not wait for what will not be stored
+        return [load for load, held in zip(loads, replies, strict=True) if held]
 
     def give_back(self, call: Call, token: str, now: float | None = None) -> Command:
         """Return what ends a lease without a result.
@@ -112,28 +156,36 @@ class Leasing:
 
     def give_back_apart(self, port: Port, call: Call, token: str) -> None:
         """End a lease in work of its own, when this one has been cancelled or interrupted."""
-        work = self._sent(port, self.give_back(call, token))
-        try:
-            port.start(work, _nothing)
-        except RuntimeError:  # the loop is gone; the lease runs out
-            work.close()
+        self.give_back_all_apart(port, [(call, token)])
+
+    def give_back_all_apart(self, port: Port, leases: Sequence[tuple[Call, str]]) -> None:
+        """End several leases, each given by its call and its token, in work of its own."""
+        for call, token in leases:
+            self.flights.orphan(call.key, token[:NONCE])
+        with suppress(RuntimeError):  # the loop is gone
+            port.afterwards(lambda: self.give_back_all(port, leases))
 
     async def give_back_quietly(self, port: Port, call: Call, token: str) -> None:
         """End a lease if that can be done now; otherwise it runs out."""
-        await self._sent(port, self.give_back(call, token))
+        await self.give_back_all(port, [(call, token)])
 
-    async def _sent(self, port: Port, command: Command) -> None:
-        try:
-            await port.call(command)
-        except BackendError:
-            return
+    async def give_back_all(self, port: Port, leases: Sequence[tuple[Call, str]], now: float | None = None) -> None:
+        """End several leases if that can be done now; `now` is as for `give_back`."""
+        for chunk in chunks(leases):
+            try:
+                await send(port, [self.give_back(call, token, now) for call, token in chunk])
+            except BackendError:
+                return
+            for call, token in chunk:
+                self.flights.given_back(call.key, token[:NONCE])
 
 
-_AGAIN: Final = Lease("again")
+AGAIN: Final = Lease("again")
+"""Instead of a lease: ask again at once."""
 
 
 @dataclass(slots=True)
-class _Asking:
+class Asking:
     """One flight on its way to a lease."""
 
     leasing: Leasing
@@ -142,82 +194,89 @@ class _Asking:
     flight: Flight
     seen: bytes
     """The id of the value that is known and cannot be used."""
-    nonce: str = ""
-    """Of the latest send, until its reply has come."""
     unanswered: bool = False
     watched: str = ""
     """The load that it waits for, if that leaves its result under its token."""
     watched_at: int = 0
+    number: int = 0
+    """Of its latest command, among those of the flight."""
     polls: int = 0
     bell: Bell | None = None
     cancel: Cancel | None = None
 
     async def ask(self) -> Lease | float | None:
         """Ask once. Return the lease, or for how many seconds that of another lasts, or None when landed."""
-        replaced, self.nonce = self.nonce, self.port.token()
+        call = self.call
         if self.bell is not None:
             self.bell.arm()
-        number = self.leasing.flights.send(self.flight)
+        acquire = self.acquire()
+        tags = self.leasing.tag_reads(call.plan, call.tags, self.flight.nonce)
         try:
-            replies = await self.port.pipeline(self._commands(replaced))
+            replies = await self.port.pipeline([acquire, *tags])
         except BackendError as error:
-            if not self.unanswered and not isinstance(error, BackendTimeout):
-                self.unanswered = True  # once more, in place of what the lost one may have got
-                return _AGAIN
-            self.leasing.reading.failed("EVALSHA", self.call.plan, error)
-            if self.call.force:
-                raise  # a refresh was asked for; what it was to replace is still there
-            return Lease(self.nonce)
-        self.unanswered, self.nonce = False, ""
-        return await self._answer(number, replies)
+            return self.unheard(error)
+        known = Known.of(call.tags, replies[1:])
+        answer = self.heard(replies[0], known)
+        if not isinstance(answer, bytes):
+            return answer
+        look = await self.leasing.reading.examine(self.port, call.plan, call.key, answer, call.tags, known.versions)
+        return None if self.land(look) else AGAIN
 
-    def _commands(self, replaced: str) -> list[Command]:
-        call, names, nonce = self.call, self.leasing.names, self.nonce
-        places = names.places(call.key)
+    def acquire(self) -> Command:
+        """Return the command that asks for the lease. From now on it counts as sent."""
+        replaced, self.flight.nonce = self.flight.nonce, self.port.token()
+        self.number = self.leasing.flights.send(self.flight)
+        call, nonce = self.call, self.flight.nonce
+        places = self.leasing.names.places(call.key)
         left: str | None = places.value or None
         if call.force:
             left, replaced = None, "*"
         elif self.watched:
             left = places.result(self.watched)
-        life = call.plan.tag_life
-        acquire = scripts.acquire(
+        return scripts.acquire(
             places.lease, left, nonce=nonce, seconds=call.plan.lease, seen=self.seen, replace=replaced
         )
-        tags = [names.tag(tag) for tag in call.tags]
-        if call.plan.derivation.expected:
-            tags.append(names.epoch)
-        return [acquire, *(scripts.tag_versions(tag, nonce=nonce, seconds=life) for tag in tags)]
 
-    async def _answer(self, number: int, replies: list[Reply]) -> Lease | float | None:
-        """Return what the replies to the flight's command of that number mean."""
-        kind, found, *rest = replies[0]
-        versions = dict(zip(self.call.tags, map(parse_versions, replies[1:]), strict=False))
+    def unheard(self, error: BackendError) -> Lease:
+        """Return what follows when no reply came: ask again, or load without a lease."""
+        if not self.unanswered and not isinstance(error, BackendTimeout):
+            self.unanswered = True  # once more, in place of what the lost one may have got
+            return AGAIN
+        self.leasing.reading.failed("EVALSHA", self.call.plan, error)
+        if self.call.force:
+            raise error  # a refresh was asked for; what it was to replace is still there
+        return Lease(self.flight.nonce)
+
+    def heard(self, reply: Reply, known: Known) -> Lease | float | bytes:
+        """Return what a reply brings: the lease, for how many seconds that of another lasts, or a value to look at."""
+        kind, found, *rest = reply
+        self.unanswered = False
+        if kind != _GRANTED:
+            self.flight.nonce = ""
         if kind == _VALUE:
-            landed = await self._land(found, versions, self.watched_at if self.watched else number)
-            self.seen = found[ID_OFFSET : ID_OFFSET + ID_SIZE]
-            return None if landed else _AGAIN
+            value: bytes = found
+            return value
         token = found.decode("ascii", "replace")
         if kind == _GRANTED:
-            epoch = parse_versions(replies[-1]) if self.call.plan.derivation.expected else None
-            return Lease(token, True, versions, epoch)
+            return Lease(token, True, known.versions, known.epoch)
         if not self.call.plan.keeps:
-            self.watched, self.watched_at = token, number
+            self.watched, self.watched_at = token, self.number
         return float(rest[0]) / 1000
 
-    async def _land(self, raw: bytes, versions: dict[str, Versions | None], proof: int) -> bool:
-        """Give the members what another process has stored, if it can be used; say whether it can."""
+    def land(self, look: Look) -> bool:
+        """Give the members what another process has stored, if it is fresh; say whether it is.
+
+        A stale value is for those who have read it themselves: a member may have come after what made it stale.
+        """
         call, flight = self.call, self.flight
-        look = await self.leasing.reading.examine(self.port, call.plan, call.key, raw, call.tags, versions)
-        if look.frame is None or not (look.verdict == "fresh" or self._served(look.frame, look.verdict)):
+        self.seen = look.id
+        if look.verdict != "fresh":
             return False
         self.leasing.flights.close(flight)
-        stored = call.plan.keeps
+        stored, proof = call.plan.keeps, self.watched_at if self.watched else self.number
         if flight.members or not call.background:
-            flight.land(Landing(raw, None, stored, proof, "coalesced"))
+            flight.land(Landing(look.raw, None, stored, proof, "coalesced"))
         return True
-
-    def _served(self, frame: Any, verdict: str) -> bool:
-        return verdict == "stale" and self.call.plan.leeway.within_grace(frame, self.port.now())
 
     async def wait(self, lease: float) -> bool:
         """Wait until it is worth asking again; say whether there is time and reason to."""
@@ -239,6 +298,3 @@ class _Asking:
         if self.cancel is not None:
             self.cancel()
 
-
-def _nothing() -> None:
-    """There is nothing to do at the end."""

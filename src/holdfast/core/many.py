@@ -8,9 +8,9 @@ from typing import Any
 from holdfast.commands import Reply, mget
 from holdfast.core.caching import Caching
 from holdfast.core.call import Call, Look, no_load
-from holdfast.core.changing import chunks
 from holdfast.core.plan import Plan
 from holdfast.core.reading import as_versions
+from holdfast.core.sending import chunks
 from holdfast.errors import BackendError
 from holdfast.policy.freshness import Versions
 from holdfast.port import Port

@@ -59,6 +59,8 @@ class Plan:
     tags_of: Callable[[Any], Iterable[str]] | None = None
     """Gives the tags of a result, besides those that the call has."""
     derivation: Derivation = field(default_factory=Derivation)
+    missing: Lifetime | None = None
+    """How long is kept that there is no value; None: not at all."""
     plain: bool = field(init=False)
     """Whether a hit needs no clock: nothing is served stale, refreshed early or kept near."""
     tag_life: float = field(init=False)
@@ -68,6 +70,8 @@ class Plan:
         plain = self.keeps and not (self.beta or self.leeway.extra or self.near)
         object.__setattr__(self, "plain", plain)
         longest = self.lifetime.longest
+        if longest is not None and self.missing is not None:
+            longest = max(longest, self.missing.longest or 0.0)
         life = _DAY if longest is None else self.kept_for(longest) + _MARGIN
         object.__setattr__(self, "tag_life", life)
 

@@ -85,10 +85,13 @@ class Reading:
         if raw is None:
             return Look("absent")
         try:
-            return Look("fresh", raw, plan.codec.open(key, raw))
+            frame = plan.codec.open(key, raw)
         except Unreadable as unreadable:
             self.unreadable(plan, key, unreadable)
             return Look("unreadable", raw)
+        if frame.is_nothing and not plan.codec.nothing:
+            return Look("absent", raw)  # it is the absence of a value that was found
+        return Look("fresh", raw, frame)
 
     def read_tags(self, tags: Iterable[str]) -> Command:
         """Return what reads the versions of tags."""

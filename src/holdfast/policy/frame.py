@@ -6,7 +6,8 @@ bytes never move, not even in a later version:
 
     offset  bytes  field
     0       1      version: 1
-    1       1      flags: 1 = signed, 2 = the payload is a cached error, 4 = lingers: kept beyond fresh_until
+    1       1      flags: 1 = signed, 2 = the payload is a cached error, 4 = lingers: kept beyond fresh_until,
+                   8 = nothing: there is no value under this key, and no payload
     2       32     id: ASCII, the token of the fill that stored it
     34      8      fresh_until: double, Unix seconds; eight zero bytes mean stale at once          may be patched
     42      8      retry_at: double, Unix seconds; no refresh is tried before                      may be patched
@@ -56,6 +57,7 @@ STALE: Final = bytes(INSTANT_SIZE)
 _SIGNED: Final = 1
 _ERROR: Final = 2
 _LINGERS: Final = 4
+_NOTHING: Final = 8
 _PLAIN: Final = VERSION << 8
 """Version and flags of a frame that is neither signed nor an error and does not linger, read as one number."""
 _PLAIN_MARK: Final = _PLAIN.to_bytes(2, "big")
@@ -120,6 +122,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """The value, serialized and perhaps compressed."""
     lingers: bool = False
     """Whether Redis keeps it beyond `fresh_until`: then only the clock tells whether it is fresh."""
+    is_nothing: bool = False
+    """Whether it says that the source has no value for this key."""
 
 
 def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
@@ -145,6 +149,7 @@ def pack(frame: Frame, key: str, secret: bytes | None = None) -> bytes:
         msg = f"the value takes {frame.length:,} bytes; Redis accepts {_PAYLOAD_LIMIT:,}: store less, or compress it"
         raise SerializationError(msg)
     flags = (_ERROR if frame.is_error else 0) | (_LINGERS if frame.lingers else 0)
+    flags |= _NOTHING if frame.is_nothing else 0
     head = _HEAD.pack(
         _PLAIN | flags | (_SIGNED if secret is not None else 0),
         frame.id.encode("ascii"),
@@ -191,9 +196,9 @@ def unpack(raw: bytes, key: str, secrets: Sequence[bytes] = ()) -> Frame:
         raise Unreadable("truncated" if raw[:1] in {b"", b"\1"} else "version") from None
     start = described = _HEAD_SIZE + serializer_size + compression_size
     stamps: tuple[Stamp, ...] = ()
-    is_error = verified = lingers = False
+    flags, verified = 0, False
     if mark != _PLAIN or stamped or secrets:
-        start, stamps, is_error, verified, lingers = _unpack_rest(raw, key, secrets, mark, described, stamped, size)
+        start, stamps, flags, verified = _unpack_rest(raw, key, secrets, mark, described, stamped, size)
     payload = raw[start:]
     # A sum tells whether all four are finite: infinity and NaN spread, and x - x is zero only of a finite number.
     total = fresh_until + retry_at + created + load_time
@@ -213,10 +218,11 @@ def unpack(raw: bytes, key: str, secrets: Sequence[bytes] = ()) -> Frame:
             compression,
             length,
             stamps,
-            is_error,
+            bool(flags & _ERROR),
             verified,
             payload,
-            lingers,
+            bool(flags & _LINGERS),
+            bool(flags & _NOTHING),
         )
     except UnicodeDecodeError:
         raise Unreadable("malformed") from None
@@ -246,8 +252,8 @@ def plain_payload(raw: bytes, names: bytes) -> bytes | None:
 
 def _unpack_rest(
     raw: bytes, key: str, secrets: Sequence[bytes], mark: int, described: int, stamped: int, size: int
-) -> tuple[int, tuple[Stamp, ...], bool, bool, bool]:
-    """Return what only some frames have: where the payload starts, stamps, is_error, verified, and lingers."""
+) -> tuple[int, tuple[Stamp, ...], int, bool]:
+    """Return what only some frames have: where the payload starts, stamps, flags, and whether it is verified."""
     if mark >> 8 != VERSION:
         raise Unreadable("version")
     signed = bool(mark & _SIGNED)
@@ -255,7 +261,7 @@ def _unpack_rest(
     start = sealed + (_MAC_SIZE if signed else 0)
     if len(raw) < start + size:
         raise Unreadable("truncated")
-    if mark & 0xFF > _SIGNED | _ERROR | _LINGERS:
+    if mark & 0xFF > _SIGNED | _ERROR | _LINGERS | _NOTHING:
         raise Unreadable("malformed")
     if secrets:
         if not signed:
@@ -265,7 +271,7 @@ def _unpack_rest(
         stamps = parse_stamps(raw[described:sealed])
     except ValueError:
         raise Unreadable("malformed") from None
-    return start, stamps, bool(mark & _ERROR), bool(secrets), bool(mark & _LINGERS)
+    return start, stamps, mark & 0xFF, bool(secrets)
 
 
 def instant(seconds: float) -> bytes:

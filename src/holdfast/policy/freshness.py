@@ -59,10 +59,10 @@ def judge(frame: Frame, versions: Mapping[str, Versions | None], declared: Itera
 
     Returns:
         "invalid": it may be older than an invalidation; never serve it.
-        "stale": past its time, or a tag was made stale; serve it only as `Leeway` allows.
+        "stale": past its time where it lingers, or a tag was made stale; serve it only as `Leeway` allows.
         "fresh": neither.
     """
-    stale = now >= frame.fresh_until
+    stale = frame.lingers and now >= frame.fresh_until  # the others are gone from Redis when their time is over
     missing = set(declared)
     for tag, hard, soft in frame.stamps:
         current = versions.get(tag)

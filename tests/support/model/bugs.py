@@ -1,0 +1,101 @@
+"""The mistakes that the specification of the cache warns of, each planted in one line or a few.
+
+They show that the model would notice. A mistake in a script is another text for it, one in the core a changed method,
+and one in the client a changed port of the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import pytest
+
+from holdfast.scripts import load
+from support.model import bugs_core as core
+from support.model import bugs_port as port
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One mistake, and where it shows."""
+
+    name: str
+    promise: str
+    """The promise that it breaks."""
+    scenario: str
+    edits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """By script: what is replaced in its text, and by what."""
+    plant: Plant | None = None
+
+    def texts(self) -> dict[str, str]:
+        """Return the scripts with the mistake."""
+        texts: dict[str, str] = {}
+        for name, (right, wrong) in self.edits.items():
+            source = load(name).source
+            assert right in source, f"{self.name}: {name}.lua has changed, and the mistake does not fit any more"
+            texts[name] = source.replace(right, wrong)
+        return texts
+
+
+_NO_TIME: Final = ("string.format('%010d%06d', time[1], time[2])", "string.rep('0', 16)")
+_MINTED: Final = "local fresh = ARGV[1] .. string.format('%010d%06d', time[1], time[2])"
+_COUNTED: Final = """local was = redis.call('GET', KEYS[1])
+local fresh = string.format('%032d', (was and tonumber(string.sub(was, 1, 32)) or 0) + 1)"""
+_KEY: Final = "key: two processes"
+
+BUGS: Final = (
+    Bug("invalidate_value_only", "P1", _KEY, {"invalidate": ("KEYS[1], KEYS[2])", "KEYS[1])")}),
+    Bug("invalidate_value_then_lease", "P1", _KEY, plant=port.two_unlinks),
+    Bug("fill_no_compare", "P1", _KEY, {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "true")}),
+    Bug("fill_if_free", "P1", _KEY,
+        {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "(redis.call('GET', KEYS[2]) or ARGV[1]) == ARGV[1]")}),
+    Bug("renew_recreates", "P1", "key: slow loads",
+        {"renew": ("return 0", "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') and 1 or 0")}),
+    Bug("token_per_process", "P1", _KEY, {"acquire": _NO_TIME}, port.one_token_a_process),
+    Bug("resend_same_token", "P1", "key: sent twice", {"acquire": _NO_TIME}),
+    Bug("refresh_without_lease", "P1", "stale: old", plant=core.refresh_without_lease),
+    Bug("join_no_proof", "P1", _KEY, plant=core.join_no_proof),
+    Bug("join_after_fill_sent", "P1", _KEY, plant=core.join_after_fill_sent),
+    Bug("wake_payload_to_all", "P1", _KEY, {"fill": ("'done ' .. ARGV[1]", "'done ' .. ARGV[2]")},
+        core.wake_payload_to_all),
+    Bug("late_joiner_takes_read", "P1", _KEY, plant=core.late_joiner_takes_read),
+    Bug("coalesce_reads", "P1", _KEY, plant=port.shared_reads),
+    Bug("acquire_no_nx", "P2", _KEY, {"acquire": ("if holder and", "if false and")}),
+    Bug("abandon_no_compare", "P2", "key: troubles",
+        {"abandon": ("(holder == ARGV[1] or string.sub(holder, 1, 16) == ARGV[1])", "true")}),
+    Bug("acquire_no_recheck", "P2b", _KEY, {"acquire": ("if left and", "if false and")}),
+    Bug("set_keeps_lease", "P1", "key: set", {"put": ("redis.call('UNLINK', KEYS[2])", "")}),
+    Bug("soft_creates_key", "P5", "stale: old", {"expire": ("if found == 1", "if true")}),
+    Bug("sie_candidate_to_all", "P1", "stale: key, if error", plant=core.sie_candidate_to_all),
+    Bug("stamp_after_load", "P1", "tag: two processes", plant=core.stamp_after_load),
+    Bug("tag_counter", "P1", "tag: lost", {"tag_versions": (_MINTED, _COUNTED), "tag_invalidate": (_MINTED, _COUNTED)}),
+    Bug("missing_is_valid", "P1", "tag: lost", plant=core.missing_is_valid),
+    Bug("stale_ignores_tags", "P1", "stale: soft", plant=core.stale_ignores_tags),
+    Bug("tag_versions_remembered", "P1", "tag: two processes", plant=core.tag_versions_remembered),
+    Bug("tag_unlink_resend", "P1", "tag: sent twice",
+        {"tag_versions": _NO_TIME,
+         "tag_invalidate": ("local time =", "redis.call('UNLINK', KEYS[1]); do return '' end local time =")}),
+    Bug("fill_proof_without_tags", "P1", "tag: followers", plant=core.fill_proof_without_tags),
+    Bug("proof_missing_is_equal", "P1", "tag: followers, lost", plant=core.proof_missing_is_equal),
+    Bug("no_epoch_check", "P1", "tag: derived", plant=core.no_epoch_check),
+    Bug("version_before_epoch", "P1", "tag: derived", plant=port.version_before_epoch),
+    Bug("epoch_read_before_versions", "P1", "tag: derived", plant=port.epoch_read_before_versions),
+    Bug("missing_epoch_is_equal", "P1", "tag: derived, lost", plant=core.missing_epoch_is_equal),
+    Bug("near_no_generation", "P1-near", "near: key", plant=core.near_no_generation),
+    Bug("bump_before_only", "P1-near", "near: own process", plant=core.bump_before_only),
+    Bug("publish_before_unlink", "P1-near", "near: key",
+        {"invalidate": ("redis.call('PUBLISH', ARGV[1], 'gone')", "")}, port.published_before),
+    Bug("epoch_before_subscribe", "P1-near", "near: cut off", plant=port.up_too_soon),
+    Bug("near_ttl_from_store", "P1-near", "near: lost messages", plant=core.near_ttl_from_store),
+    Bug("result_by_name", "P1", "pure: two processes", plant=core.result_by_name),
+    Bug("wake_any_token", "P1", "pure: many", plant=core.wake_any_token),
+    Bug("result_to_late_joiners", "P1", "pure: two processes", plant=core.late_joiner_takes_read),
+    Bug("cancel_kills_flight", "P3", "key: followers", plant=core.cancel_kills_flight),
+    Bug("lease_without_ttl", "P3", "failures: no deadline",
+        {"acquire": ("redis.call('SET', KEYS[1], token, 'PX', ARGV[2])", "redis.call('SET', KEYS[1], token)")}),
+    Bug("no_poll", "P3", "failures: no deadline", plant=core.no_poll),
+)  # fmt: skip

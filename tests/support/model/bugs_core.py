@@ -1,0 +1,264 @@
+"""Mistakes in the core, each by one changed method."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from holdfast import commands
+from holdfast._flight import PROVEN, Bell, Flight, Landing
+from holdfast._flights import Flights
+from holdfast.core import changing, leasing, reading, settling
+from holdfast.core.leasing import _Asking
+from holdfast.core.loading import Loading
+from holdfast.core.nearby import Nearby
+from holdfast.core.reading import Reading
+from holdfast.core.settling import Settling
+from holdfast.policy.freshness import Versions, parse_versions, stamps_of
+from holdfast.policy.names import Places
+from holdfast.scripts import cache as scripts
+
+
+def refresh_without_lease(patch: pytest.MonkeyPatch) -> None:
+    """A refresh in the background stores without comparing."""
+    right = Settling._fill_command
+
+    def fill(self: Settling, call: Any, lease: Any, loaded: Any, kept: float) -> Any:
+        if call.background:
+            return commands.put(call.key, loaded.raw, kept)
+        return right(self, call, lease, loaded, kept)
+
+    patch.setattr(Settling, "_fill_command", fill)
+
+
+def join_no_proof(patch: pytest.MonkeyPatch) -> None:
+    """Followers take the value though the fill was refused."""
+    right = Settling._fill
+
+    async def fill(self: Settling, *args: Any) -> tuple[bool, bool]:
+        return (await right(self, *args))[0], True
+
+    patch.setattr(Settling, "_fill", fill)
+
+
+def join_after_fill_sent(patch: pytest.MonkeyPatch) -> None:
+    """A flight can be joined until the reply of its fill is here."""
+    patch.setattr(Settling, "__init__", _with_open_flights(Settling.__init__))
+
+
+class _StayOpen:
+    """Flights that are not closed for a fill."""
+
+    def __init__(self, flights: Flights) -> None:
+        self._flights = flights
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._flights, name)
+
+    def close(self, flight: Flight) -> None:
+        """Leave it joinable."""
+
+
+def _with_open_flights(right: Any) -> Any:
+    def init(self: Settling, *args: Any) -> None:
+        right(self, *args)
+        self._flights = _StayOpen(self._flights)  # type: ignore[assignment]  # the mistake
+
+    return init
+
+
+class _LoudBell(Bell):
+    """A bell that takes what a message brings for the truth."""
+
+    __slots__ = ("told",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: bytes | None = None
+
+    def heard(self, topic: str, message: bytes) -> None:
+        if message.startswith(b"done "):
+            self.told = message[5:]
+        super().heard(topic, message)
+
+
+def wake_payload_to_all(patch: pytest.MonkeyPatch) -> None:
+    """A woken flight hands the value in the message to all its members."""
+    patch.setattr(leasing, "Bell", _LoudBell)
+    right = _Asking.wait
+
+    async def wait(self: Any, lease: float) -> bool:
+        again = await right(self, lease)
+        if again and self.bell.told is not None:
+            self.leasing.flights.close(self.flight)
+            self.flight.land(Landing(self.bell.told, None, True, PROVEN, "coalesced"))
+            return False
+        return again
+
+    patch.setattr(_Asking, "wait", wait)
+
+
+def wake_any_token(patch: pytest.MonkeyPatch) -> None:
+    """A message is taken for the result that is waited for, whatever its token."""
+    patch.setattr(leasing, "Bell", _LoudBell)
+    right = _Asking.ask
+
+    async def ask(self: Any) -> Any:
+        if self.bell is not None and self.bell.told is not None:
+            self.watched, self.bell.told = self.bell.told.decode(), None
+        return await right(self)
+
+    patch.setattr(_Asking, "ask", ask)
+
+
+def late_joiner_takes_read(patch: pytest.MonkeyPatch) -> None:
+    """A value found by `acquire` goes to those, too, who joined after it was sent."""
+    right = _Asking._land
+    patch.setattr(_Asking, "_land", lambda self, raw, versions, proof: right(self, raw, versions, PROVEN))
+
+
+def sie_candidate_to_all(patch: pytest.MonkeyPatch) -> None:
+    """The stale value that the leader has read goes to all members when the loader fails."""
+    right = Loading._give_up
+
+    async def give_up(self: Loading, port: Any, call: Any, flight: Flight, *args: Any, **more: Any) -> None:
+        if call.look.candidate is not None:
+            self._flights.close(flight)
+            flight.land(Landing(call.look.raw, None, True, PROVEN))
+        await right(self, port, call, flight, *args, **more)
+
+    patch.setattr(Loading, "_give_up", give_up)
+
+
+def stamp_after_load(patch: pytest.MonkeyPatch) -> None:
+    """The versions of tags are read after the load."""
+    right = Settling.keep
+
+    async def keep(self: Settling, port: Any, call: Any, flight: Flight, lease: Any, *args: Any) -> None:
+        reads = [scripts.tag_versions(self._names.tag(tag), nonce=port.token(), seconds=9999) for tag in call.tags]
+        found = dict(zip(call.tags, map(parse_versions, await port.pipeline(reads)), strict=True))
+        await right(self, port, call, flight, lease._replace(versions=found), *args)
+
+    patch.setattr(Settling, "keep", keep)
+
+
+def missing_is_valid(patch: pytest.MonkeyPatch) -> None:
+    """A missing version counts as a match."""
+    right = reading.judge
+
+    def judge(frame: Any, versions: Any, *args: Any) -> Any:
+        own = {stamp.tag: Versions(stamp.hard, stamp.soft) for stamp in frame.stamps}
+        return right(frame, {tag: found or own[tag] for tag, found in versions.items() if found or tag in own}, *args)
+
+    patch.setattr(reading, "judge", judge)
+
+
+def stale_ignores_tags(patch: pytest.MonkeyPatch) -> None:
+    """What may be served as stale is not asked for its hard versions."""
+    right = reading._judged
+
+    def judged(*args: Any) -> Any:
+        look = right(*args)
+        return look._replace(verdict="stale") if look.verdict == "invalidated" else look
+
+    patch.setattr(reading, "_judged", judged)
+
+
+def tag_versions_remembered(patch: pytest.MonkeyPatch) -> None:
+    """A process compares with the versions that it has read before."""
+    right = Reading.examine_all
+    memory: dict[tuple[Reading, str], Any] = {}
+
+    async def examine(self: Reading, port: Any, plan: Any, keys: Any, raws: Any, tags: Any, versions: Any) -> Any:
+        for tag, found in versions.items():
+            versions[tag] = memory.setdefault((self, tag), found) or found
+        return await right(self, port, plan, keys, raws, tags, versions)
+
+    patch.setattr(Reading, "examine_all", examine)
+
+
+def fill_proof_without_tags(patch: pytest.MonkeyPatch) -> None:
+    """STORED is proof enough for followers of a tagged entry."""
+    patch.setattr(Settling, "_read_again", lambda *_: [])
+
+
+def proof_missing_is_equal(patch: pytest.MonkeyPatch) -> None:
+    """A version that is missing when tags are read again counts as unchanged."""
+    right = settling.unchanged
+
+    def unchanged(stamps: Any, found: Any) -> bool:
+        return right([stamp for stamp in stamps if found.get(stamp.tag) is not None], found)
+
+    patch.setattr(settling, "unchanged", unchanged)
+
+
+def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
+    """Tags of the result are stamped without comparing the epoch."""
+
+    async def after(self: Settling, port: Any, call: Any, lease: Any, tags: tuple[str, ...], kept: float) -> Any:
+        reads = [scripts.tag_versions(self._names.tag(tag), nonce=port.token(), seconds=9999) for tag in tags]
+        return stamps_of(dict(zip(tags, map(parse_versions, await port.pipeline(reads)), strict=True)))
+
+    patch.setattr(Settling, "_stamps_after", after)
+
+
+def missing_epoch_is_equal(patch: pytest.MonkeyPatch) -> None:
+    """An epoch that is missing when it is read again counts as unchanged."""
+    right = Settling._stamps_after
+
+    async def after(self: Settling, port: Any, call: Any, lease: Any, tags: Any, kept: float) -> Any:
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(settling, "parse_versions", lambda raw: lease.epoch if raw is None else parse_versions(raw))
+            return await right(self, port, call, lease, tags, kept)
+
+    patch.setattr(Settling, "_stamps_after", after)
+
+
+def near_no_generation(patch: pytest.MonkeyPatch) -> None:
+    """The near cache stores whatever was heard since the read."""
+    right = Nearby.keep
+
+    def keep(self: Nearby, port: Any, plan: Any, key: str, found: Any, moment: Any) -> None:
+        right(self, port, plan, key, found, moment._replace(snapshot=self.near.snapshot()))
+
+    patch.setattr(Nearby, "keep", keep)
+
+
+def near_ttl_from_store(patch: pytest.MonkeyPatch) -> None:
+    """The near cache counts its time from when it stores."""
+    right = Nearby.keep
+
+    def keep(self: Nearby, port: Any, plan: Any, key: str, found: Any, moment: Any) -> None:
+        right(self, port, plan, key, found, moment._replace(sent=port.monotonic()))
+
+    patch.setattr(Nearby, "keep", keep)
+
+
+def bump_before_only(patch: pytest.MonkeyPatch) -> None:
+    """The near cache drops a key before the command is sent, and not after."""
+
+    async def change(caching: Any, port: Any, plan: Any, keys: Any, sent: Any) -> Any:
+        for key in keys:
+            caching.nearby.near.bump(key)
+        replies = await port.pipeline(sent)
+        caching.flights.detach(keys)
+        return replies
+
+    patch.setattr(changing, "_change", change)
+
+
+def result_by_name(patch: pytest.MonkeyPatch) -> None:
+    """What is not kept lies under the name, not under the token."""
+    patch.setattr(Places, "result", lambda self, _: f"{self.lease}:result")
+
+
+def cancel_kills_flight(patch: pytest.MonkeyPatch) -> None:
+    """Cancelling a member ends the flight, and nobody tells the others."""
+    patch.setattr(Flights, "leave", lambda _, flight: flight.cancel())
+    patch.setattr(Flight, "ended", lambda _: None)
+
+
+def no_poll(patch: pytest.MonkeyPatch) -> None:
+    """Waiters rely on messages alone."""
+    patch.setattr(leasing, "pause", lambda *_, **__: float("inf"))

@@ -1,0 +1,184 @@
+"""What the core sees of the world: the port of a loop, or of a thread.
+
+The tasks of a loop share a connection; a thread has one for each call. A blocking port suspends its actor like any
+other, but the actor keeps its place meanwhile. `call_now` is missing: it could not be held up between its instants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
+from itertools import count
+from typing import Any, TypeVar
+
+from holdfast.commands import Command, Reply
+from holdfast.port import Cancel, Listener, WaitOver
+from support.model.actors import SUSPENDED, Actor, current
+from support.model.lines import Batch, Line, Sent
+from support.model.world import World
+
+T = TypeVar("T")
+_threads = count(1000)
+
+
+class WorldPort:
+    """A port of one process."""
+
+    def __init__(self, world: World, home: Any, place: int, *, blocking: bool) -> None:
+        self._world = world
+        self._home = home
+        self._place = place
+        self._blocking = blocking
+        self._lines: dict[str, Line] = {}
+
+    async def call(self, command: Command) -> Reply:
+        """Send a command; wait until it is executed, then until its reply is here."""
+        return (await self.pipeline([command]))[0]
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together; on a cluster each slot executes its own, in any order."""
+        actor = current[0]
+        batch = Batch([None] * len(commands), actor, len(commands))
+        lines: dict[str, Line] = {} if self._blocking else self._lines
+        for place, command in enumerate(commands):
+            node = command.keys[0].partition("{")[2] if self._world.cluster else ""
+            line = lines.get(node)
+            if line is None:
+                line = lines[node] = self._world.line(self._home, kept=not self._blocking)
+            sent = Sent(command, batch, place, line)
+            line.outgoing.append(sent)
+            batch.items.append(sent)
+        self._world.say(f"    {actor.name} sends", *(command.name for command in commands))
+        while not batch.over:
+            await SUSPENDED
+        if batch.error is not None:
+            self._home.failures += 1
+            raise batch.error
+        if isinstance(batch.replies[0], list) and batch.replies[0][:1] == [1] and len(batch.replies[0]) == 2:
+            actor.leased = True
+        return batch.replies
+
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        """Send groups of commands, one after the other on a cluster, together on one server."""
+        if not self._world.cluster:
+            return await self.pipeline([command for group in steps for command in group])
+        return [reply for group in steps for reply in await self.pipeline(group)]
+
+    def now(self) -> float:
+        return self._world.time
+
+    monotonic = now
+
+    async def sleep(self, seconds: float) -> None:
+        """Suspend the actor for a while."""
+        await self._wait(lambda: False, current[0], seconds)
+
+    def token(self) -> str:
+        return f"{self._world.chance.getrandbits(60):016x}"
+
+    def random(self) -> float:
+        return self._world.chance.random()
+
+    def lifeline(self) -> Callable[[], bool]:
+        return lambda: True
+
+    def free_hands(self) -> bool:
+        return True
+
+    def place(self) -> int:
+        return self._place
+
+    def may_wait_for(self, place: int) -> bool:
+        return not self._blocking or place != self._place
+
+    def start(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
+        """Add an actor; a blocking caller is held up by it until it is through."""
+        return self._begin(work, ended, self._place)
+
+    def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
+        """Add an actor, of a thread of its own if the caller blocks."""
+        return self._begin(work, ended, next(_threads) if self._blocking else self._place, apart=True)
+
+    def _begin(
+        self, work: Coroutine[Any, Any, None], ended: Callable[[], object], place: int, *, apart: bool = False
+    ) -> Cancel:
+        if self._home.dead or self._world.over:
+            work.close()
+            return lambda: None
+        actor = self._world.add(f"work of {current[0].name}", work, place, self._home, blocking=self._blocking)
+        actor.ended = ended
+        if self._blocking and not apart:
+            self._world.stacks[place].append(actor)
+        return (lambda: None) if self._blocking else actor.cancel
+
+    def every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, bool]]) -> Cancel:
+        """Add an actor each time that the work is due."""
+        return Recurring(self._world, self._home, self._place, seconds, work, blocking=self._blocking).cancel
+
+    def subscribe(self, topic: str, listener: Listener, *, pattern: bool = False) -> Cancel:
+        cancel: Cancel = self._home.subscriber.subscribe((topic,), listener)
+        return cancel
+
+    async def wait(self, future: Future[T], patience: float | None) -> T:
+        """Wait for a result until patience is over, which time decides."""
+        actor = current[0]
+        future.add_done_callback(actor.wake)
+        await self._wait(future.done, actor, patience)
+        if not future.done():
+            raise WaitOver
+        return future.result()
+
+    async def _wait(self, check: Callable[[], bool], actor: Actor, patience: float | None) -> None:
+        over: list[bool] = []
+
+        def fire() -> None:
+            over.append(True)
+            actor.wake()
+
+        timer = None if patience is None else self._world.timer(patience, fire, self._home)
+        try:
+            while not (over or check()):
+                await SUSPENDED
+        finally:
+            if timer in self._world.timers:
+                self._world.timers.remove(timer)
+
+
+class Recurring:
+    """Work that is run again and again."""
+
+    def __init__(
+        self,
+        world: World,
+        home: Any,
+        place: int,
+        seconds: float,
+        work: Callable[[], Coroutine[Any, Any, bool]],
+        *,
+        blocking: bool,
+    ) -> None:
+        self._world, self._home, self._blocking = world, home, blocking
+        self._place = home.clockwork if blocking else place
+        self._seconds, self._work = seconds, work
+        self._over = False
+        self._actor: Actor | None = None
+        self._timer = world.timer(seconds, self._run, home)
+
+    def _run(self) -> None:
+        if not self._over:
+            self._actor = self._world.add("renewal", self._round(), self._place, self._home, blocking=self._blocking)
+
+    async def _round(self) -> None:
+        again = await self._work()
+        self._actor = None
+        if again and not self._over:
+            self._timer = self._world.timer(self._seconds, self._run, self._home)
+
+    def cancel(self) -> None:
+        """End it; the run of a task is cancelled, that of a thread goes on."""
+        self._over = True
+        if self._timer in self._world.timers:
+            self._world.timers.remove(self._timer)
+        actor, self._actor = self._actor, None
+        if actor is not None and not self._blocking and actor is not (current[0] if current else None):
+            actor.cancel()
