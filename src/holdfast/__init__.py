@@ -11,7 +11,7 @@ from holdfast._missing import MISSING
 from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
-from holdfast.decorators import cached, stampede_protected
+from holdfast.decorators import cached, cached_many, stampede_protected
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
     BackendError,
@@ -54,6 +54,7 @@ __all__ = [
     "StreamError",
     "__version__",
     "cached",
+    "cached_many",
     "configure",
     "current_entry",
     "default_layer",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -61,6 +62,17 @@ class CurrentEntry:
 CURRENT: ContextVar[CurrentEntry | None] = ContextVar("holdfast_current_entry", default=None)
 
 
+@contextmanager
+def unkept() -> Generator[None]:
+    """Let the function that is called in this block say what it likes about its entry: there is none."""
+    before = CURRENT.set(CurrentEntry(lambda: MISSING))
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # closed in another context, by the garbage collector
+            CURRENT.reset(before)
+
+
 def current_entry() -> CurrentEntry:
     """Return the entry that the running function is loading.
 
@@ -93,7 +105,7 @@ def checked_tags(given: object, source: str) -> tuple[str, ...]:
         ConfigurationError: not several texts, or an empty one.
     """
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        msg = f"{source} must be several texts, such as [\"user:7\"], not {type(given).__name__}"
+        msg = f'{source} must be several texts, such as ["user:7"], not {type(given).__name__}'
         raise ConfigurationError(msg)
     tags = tuple(dict.fromkeys(given))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - checked below
     for tag in tags:  # pyright: ignore[reportUnknownVariableType] - checked here

@@ -55,6 +55,7 @@ class Flight:
         "_failure",
         "_trace",
         "alive",
+        "behind",
         "cancelled",
         "copies",
         "deadline",
@@ -71,7 +72,9 @@ class Flight:
         "waits_for",
     )
 
-    def __init__(self, key: str, place: int, *, members: int = 1, unattended: bool = False) -> None:
+    def __init__(
+        self, key: str, place: int, *, members: int = 1, unattended: bool = False, behind: bool = False
+    ) -> None:
         self.key = key
         self.place = place
         """The thread that the load runs in, see `Port.may_wait_for`; 0 if nobody else ever blocks it."""
@@ -79,6 +82,8 @@ class Flight:
         """Whether the work can still go on: not if its event loop was closed under it."""
         self.unattended = unattended
         """Whether it goes on when its last member has left."""
+        self.behind = behind
+        """Whether there may be a value to serve meanwhile: then only those join it who have looked and found none."""
         self.deadline = 0.0
         """When to stop waiting for the load of another process, on the port's monotonic clock."""
         self.future: Future[Landing] = Future()

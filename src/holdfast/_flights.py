@@ -12,7 +12,8 @@ Rules.
    members still get the value: they came before. Whether it is stored is for its lease to say.
 6. Work whose event loop was closed under it never ends. The next caller of its key forgets it, and takes over the
    lease that it has left behind, as well as one that an interrupted load could not give back.
-7. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
+7. A flight that replaces what may still be served is joined by those only who have looked at Redis in vain.
+8. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
    of waiting is seen before it closes.
 """
 
@@ -40,14 +41,15 @@ class Flights:
         """What the blocking callers in a place wait for; the last one is in the way of all else there."""
 
     def has(self, key: str) -> bool:
-        """Say whether there is a flight to join. Takes no lock: the answer may be old when it arrives."""
-        return key in self._open
+        """Say whether there is a flight to join unseen. Takes no lock: the answer may be old when it arrives."""
+        flight = self._open.get(key)
+        return flight is not None and not flight.behind
 
     def follow(self, key: str) -> tuple[Flight, int] | None:
-        """Join the flight of a key, if there is one; return it with its count."""
+        """Join the flight of a key without having looked at Redis, if that may be; return it with its count."""
         with self._lock:
             flight = self._living(key)
-            return None if flight is None else _joined(flight)
+            return None if flight is None or flight.behind else _joined(flight)
 
     def join(self, key: str, place: int, *, unattended: bool = False) -> tuple[Flight, int, bool]:
         """Return the flight of a key, its count, and whether the caller opened it and has to start its work."""
@@ -63,12 +65,12 @@ class Flights:
         with self._lock:
             if self._living(key) is not None:
                 return None
-            return self._opened(Flight(key, 0, members=0, unattended=True))
+            return self._opened(Flight(key, 0, members=0, unattended=True, behind=True))
 
     def replace(self, key: str, place: int) -> Flight:
         """Open a new flight whether or not there is one."""
         with self._lock:
-            return self._opened(Flight(key, place))
+            return self._opened(Flight(key, place, behind=True))
 
     def leave(self, flight: Flight) -> None:
         """Let a member go; cancel the work when it was the last one."""
@@ -128,6 +130,15 @@ class Flights:
     def _remove(self, flight: Flight) -> None:
         if self._open.get(flight.key) is flight:
             del self._open[flight.key]
+
+    def tie(self, flights: Iterable[Flight], work: Flight) -> None:
+        """Note that several flights are loaded by one work, which a flight that is on no map stands for.
+
+        What the work waits for, and what it is in the way of, that they are as well.
+        """
+        with self._lock:
+            for flight in flights:
+                flight.waits_for.add(work)
 
     def begin_wait(
         self, flight: Flight, blocked: int | None, inside: tuple[Flight, ...], *, opened: bool = False

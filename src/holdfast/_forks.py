@@ -1,14 +1,16 @@
 """What has to be made anew in a child process: sockets, locks and loads that only the parent has.
 
-`os.register_at_fork` cannot be undone, so it is called once, and the objects to tell are held weakly.
+`os.register_at_fork` cannot be undone, so it is called once, and the objects to tell are held weakly. They are told in
+the order in which they were registered: who stands on others comes after them.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from itertools import count
 from typing import Protocol
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 
 class Forkable(Protocol):
@@ -19,7 +21,8 @@ class Forkable(Protocol):
         ...
 
 
-_registered: WeakSet[Forkable] = WeakSet()
+_registered: WeakValueDictionary[int, Forkable] = WeakValueDictionary()
+_numbers = count()
 _lock = threading.Lock()
 _hooked = False
 
@@ -31,11 +34,11 @@ def watch(thing: Forkable) -> None:
         if not _hooked and hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_tell)
             _hooked = True
-        _registered.add(thing)
+        _registered[next(_numbers)] = thing
 
 
 def _tell() -> None:
     global _lock  # noqa: PLW0603 - another thread of the parent may have held it
     _lock = threading.Lock()
-    for thing in list(_registered):
+    for thing in list(_registered.values()):
         thing.after_fork()

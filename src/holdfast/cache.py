@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeVar, Unpack, cast
 
 from holdfast._calls import as_coroutine, drive
+from holdfast._current import checked_tags, unkept
 from holdfast._durations import seconds
 from holdfast._missing import MISSING
-from holdfast._current import checked_tags
 from holdfast.core import changing, many, single
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
@@ -47,6 +47,8 @@ class Cache:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._plans: dict[Any, Plan] = {}
+        self._derives = False
+        """Whether a function that `get_or_load` called has ever added tags to its entry."""
 
     def _plan(self, kind: Any) -> Plan:
         """Return how values of a kind are written and read."""
@@ -101,13 +103,11 @@ class Cache:
             BackendError: Redis could not be used; what was stored before may still be there.
             SerializationError: the value cannot be stored, or would not come back as it is.
         """
-        drive(self._set_many(self._engine.blocking, {key: value}, ttl, tags, kind))
+        drive(self._set_many(self._engine.blocking, [(key, value)], ttl, tags, kind))
 
-    async def aset(
-        self, key: str, value: object, ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any
-    ) -> None:
+    async def aset(self, key: str, value: object, ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any) -> None:
         """Do what `set` does, for async callers."""
-        await self._set_many(self._engine.asyncio, {key: value}, ttl, tags, kind)
+        await self._set_many(self._engine.asyncio, [(key, value)], ttl, tags, kind)
 
     def get_or_load(
         self, key: str, load: Callable[[], T], ttl: TimeToLive, *, kind: Any = Any, **options: Unpack[CacheOptions]
@@ -152,10 +152,12 @@ class Cache:
         load: Callable[[], Awaitable[Any]],
     ) -> Any:
         options = Options.of(ttl, **given)
-        plan = self._engine.plan(options, PATTERN, kind)
+        plan = self._engine.plan(options, PATTERN, kind, derives=self._derives)
         if self._engine.off.get():
-            return await load()
+            with unkept():
+                return await load()
         outcome = await self._engine.caching.fetch(port, plan, self._key(key), load, _names(options.tags))
+        self._derives = self._derives or (plan.derivation.expected and plan.tags_of is None)
         return outcome[0]
 
     def get_many(self, keys: Iterable[str], *, kind: Any = Any) -> dict[str, Any]:
@@ -186,19 +188,19 @@ class Cache:
             BackendError: Redis could not be used; some of the values may have been stored.
             SerializationError: a value cannot be stored.
         """
-        drive(self._set_many(self._engine.blocking, mapping, ttl, tags, kind))
+        drive(self._set_many(self._engine.blocking, mapping.items(), ttl, tags, kind))
 
     async def aset_many(
         self, mapping: Mapping[str, object], ttl: Duration, *, tags: Iterable[str] = (), kind: Any = Any
     ) -> None:
         """Do what `set_many` does, for async callers."""
-        await self._set_many(self._engine.asyncio, mapping, ttl, tags, kind)
+        await self._set_many(self._engine.asyncio, mapping.items(), ttl, tags, kind)
 
     async def _set_many(
-        self, port: Port, mapping: Mapping[str, object], ttl: Duration, tags: Iterable[str], kind: Any
+        self, port: Port, items: Iterable[tuple[str, object]], ttl: Duration, tags: Iterable[str], kind: Any
     ) -> None:
         fresh, named = seconds(ttl, "ttl"), _names(checked_tags(tags, "tags="))
-        values = {self._key(key): value for key, value in mapping.items()}
+        values = {self._key(key): value for key, value in items}
         await changing.write_many(self._engine.caching, port, self._plan(kind), values, fresh, named)
 
     def delete(self, *keys: str) -> int:

@@ -11,12 +11,14 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
 import wrapt
 
 from holdfast._calls import Load, as_coroutine, is_async
+from holdfast._current import unkept
 from holdfast.core.caching import Caching
+from holdfast.core.nearby import NOTHING
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
@@ -44,6 +46,8 @@ class Binding:
     takes_instance: bool
     tags_of: tuple[Callable[..., str], ...]
     """Each makes one tag of a call."""
+    near: Callable[[str], Any] | None
+    """Gives what this process keeps under a key, or `NOTHING`; None where it keeps nothing."""
 
     def key(self, instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Return the key of one call. `instance` is what a method was bound to; it is not among `args`."""
@@ -58,6 +62,20 @@ class Binding:
         if self.takes_instance and instance is not None:
             args = (instance, *args)
         return tuple(dict.fromkeys([tag_of(*args, **kwargs) for tag_of in self.tags_of]))
+
+
+class Answers(Protocol):
+    """How a decorated function answers its calls."""
+
+    is_async: bool
+
+    def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer a call of a plain function."""
+
+    async def acall(
+        self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """Answer a call of an async function."""
 
 
 class Recipe:
@@ -106,15 +124,21 @@ class Recipe:
         plan = engine.plan(self._options, compiled.pattern, return_kind(self.function), derives=self._derives)
         prefix = engine.prefix if plan.keeps else engine.caching.names.flights
         takes_instance = self._binds or compiled.takes_instance
-        return Binding(engine, engine.caching, plan, compiled.name_of, prefix, takes_instance, self._tags_of)
+        near = engine.caching.nearby.reader(plan, engine.blocking.monotonic) if plan.near else None
+        return Binding(engine, engine.caching, plan, compiled.name_of, prefix, takes_instance, self._tags_of, near)
 
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call of a plain function."""
         binding = self.binding()
         engine = binding.engine
         if engine.off.get():
-            return wrapped(*args, **kwargs)
+            with unkept():
+                return wrapped(*args, **kwargs)
         key = binding.key(instance, args, kwargs)
+        if binding.near is not None:
+            value = binding.near(key)
+            if value is not NOTHING:
+                return value
         load = plain_load(wrapped, args, kwargs)
         tags = binding.tags(instance, args, kwargs) if binding.tags_of else ()
         return binding.caching.fetch_now(engine.blocking, binding.plan, key, load, tags)[0]
@@ -126,8 +150,13 @@ class Recipe:
         binding = self.binding()
         engine = binding.engine
         if engine.off.get():
-            return await wrapped(*args, **kwargs)
+            with unkept():
+                return await wrapped(*args, **kwargs)
         key = binding.key(instance, args, kwargs)
+        if binding.near is not None:
+            value = binding.near(key)
+            if value is not NOTHING:
+                return value
         tags = binding.tags(instance, args, kwargs) if binding.tags_of else ()
         outcome = await binding.caching.fetch(engine.asyncio, binding.plan, key, lambda: wrapped(*args, **kwargs), tags)
         return outcome[0]
@@ -177,7 +206,7 @@ class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generi
 
     __bound_function_wrapper__ = BoundCachedFunction
 
-    def __init__(self, function: Any, recipe: Recipe) -> None:
+    def __init__(self, function: Any, recipe: Answers) -> None:
         answer = recipe.acall if recipe.is_async else recipe.call
         super().__init__(function, answer)  # pyright: ignore[reportUnknownMemberType] - generic only in newer stubs
         self._self_recipe = recipe

@@ -13,13 +13,13 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NotRequired, TypedDict, Unpack
 
-from holdfast._missing import MISSING
 from holdfast._cached_errors import describe_error, rebuild_error
 from holdfast._formats import describe
+from holdfast._missing import MISSING
 from holdfast._secrets import parse_secrets
 from holdfast.compression import compressor, expand, shrink
 from holdfast.errors import ConfigurationError, SerializationError
-from holdfast.policy.frame import Frame, Unreadable, pack, plain_names, plain_payload, unpack
+from holdfast.policy.frame import Frame, Unreadable, own_payload_start, pack, plain_names, plain_payload, unpack
 from holdfast.policy.roundtrip import difference
 from holdfast.policy.stamps import Stamp
 from holdfast.serializers import Serializers, compile_for, needs_signature
@@ -173,6 +173,17 @@ class Codec:
             return self._loads(payload)
         except Exception:
             raise Unreadable("payload") from None
+
+    def payload_start(self, raw: bytes) -> int:
+        """Return where the payload begins that `decode` takes, in an entry that this codec has read or written.
+
+        0 if it has to be read in another way: it is compressed, or was made by another serializer.
+        """
+        return own_payload_start(raw, self._name)
+
+    def decode(self, payload: bytes) -> Any:
+        """Return the value in a payload that was found by `payload_start`; it has been decoded before."""
+        return self._loads(payload)
 
     def value(self, frame: Frame) -> Any:
         """Return the value in a frame.

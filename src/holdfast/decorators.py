@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar, Unpack
 
 from holdfast.core.plan import OnWaitTimeout
-from holdfast.layer import Layer, decorate, engine_of, protect
-from holdfast.options import CachedOptions, KeyOption, TagsOption
+from holdfast.layer import Layer, decorate, decorate_many, engine_of, protect
+from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.typing import Duration
 
@@ -115,6 +115,50 @@ def cached(
         near=near,
         version=version,
     )
+
+
+def cached_many(
+    ttl: TimeToLive,
+    *,
+    key: str,
+    missing_ttl: Duration | None = None,
+    layer: Layer | None = None,
+    **options: Unpack[ManyOptions],
+) -> Callable[[F], F]:
+    """Keep what a loader of many values brings, plain or async, id by id.
+
+    The loader takes a list of ids and returns a mapping, ``{id: value}``, of those that exist. So does the decorated
+    function, for any iterable of ids: in the order in which they were asked for, without those that do not exist. All
+    entries are read with one MGET. Ids that somebody loads already, in this or another process, are waited for; the
+    loader is called once, with the rest. What `cached` promises of one entry holds for each of them.
+
+    Args:
+        ttl: how long a value is kept, as for `cached`; a function of it gets one value.
+        key: a template such as ``"product:{product_id}"``. One field stands for one id; any other field is a parameter
+            of the loader besides the ids, which are its first one.
+        missing_ttl: how long it is kept that an id does not exist; None: it is not, and is asked for again.
+        layer: the layer; without it, the default one at each call.
+        options: as for `cached`, without `cache_errors` and `key_builder`. Templates in `tags` may name the field of
+            `key` that stands for one id; functions of the result get one value.
+
+    Raises:
+        ConfigurationError: when decorating: an option or the loader cannot work; the message says what to change.
+            At the first call: the layer's serializer, or one that it lacks, cannot decode to the type of the values.
+
+    Example:
+        >>> from holdfast import Layer, cached_many
+        >>> @cached_many(ttl="5m", key="square:{number}", layer=Layer("memory://cached-many-example"))
+        ... def squares(numbers: list[int]) -> dict[int, int]:
+        ...     print("loading", numbers)
+        ...     return {number: number**2 for number in numbers}
+        >>> squares([2, 3])
+        loading [2, 3]
+        {2: 4, 3: 9}
+        >>> squares([4, 3])
+        loading [4]
+        {4: 16, 3: 9}
+    """
+    return decorate_many(engine_of(layer), ttl, key=key, missing_ttl=missing_ttl, **options)
 
 
 def stampede_protected(

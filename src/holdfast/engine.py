@@ -16,6 +16,7 @@ from holdfast._durations import seconds
 from holdfast._near import Near
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
+from holdfast.core.batch_caching import BatchCaching
 from holdfast.core.caching import Caching
 from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
@@ -24,6 +25,7 @@ from holdfast.keybuilders import KeyBuilders
 from holdfast.options import OnFailure, Options
 from holdfast.policy.keys import check_namespace
 from holdfast.policy.names import Names
+from holdfast.port import Cancel
 from holdfast.serializers import Serializers
 from holdfast.typing import Duration, Hook
 
@@ -62,7 +64,8 @@ class Engine:
         names = Names(self.namespace)
         kept_near = Near(_count(near_entries, "near_entries"), _count(near_bytes, "near_bytes"))
         self.caching = Caching(names, self.recorder, kept_near, bypass=on_failure == "bypass")
-        self._watching = False
+        self.batching = BatchCaching(self.caching)
+        self._unwatch: Cancel | None = None
         self._watch_lock = threading.Lock()
         self.backend = Backend(url, self.recorder.emit, **connection)
         self.blocking = self.backend.blocking
@@ -74,7 +77,7 @@ class Engine:
         self.prefix = names.entries
         _forks.watch(self)
 
-    def codec(self, serializer: str | None, compression: str | None, kind: Any) -> Codec:
+    def codec(self, serializer: str | None, compression: str | None, kind: Any, *, nothing: bool = False) -> Codec:
         """Return what turns values of a kind into entries and back."""
         return Codec(
             self.serializers,
@@ -82,6 +85,7 @@ class Engine:
             kind,
             compression=compression or self.compression,
             secrets=self.secrets,
+            nothing=nothing,
         )
 
     def plan(self, options: Options, pattern: str, kind: Any, *, derives: bool = False) -> Plan:
@@ -97,7 +101,7 @@ class Engine:
         if near and options.keeps:
             self._watch()
         return Plan(
-            self.codec(options.serializer, options.compression, kind),
+            self.codec(options.serializer, options.compression, kind, nothing=options.many),
             options.lifetime,
             self.recorder.tally(pattern),
             keeps=options.keeps,
@@ -113,17 +117,17 @@ class Engine:
             errors=options.errors,
             tags_of=options.tags_of,
             derivation=Derivation(derives or options.tags_of is not None),
+            missing=options.missing,
         )
 
     def _watch(self) -> None:
         """Listen to what happens to entries, from the first time that some are to be kept in this process."""
-        if self._watching:
+        if self._unwatch is not None:
             return
         with self._watch_lock:
-            if not self._watching:
-                self._watching = True
+            if self._unwatch is None:
                 names = self.caching.names
-                self.backend.watch(names.patterns, names.tracked, self.caching.nearby)
+                self._unwatch = self.backend.watch(names.patterns, names.tracked, self.caching.nearby)
 
     @contextmanager
     def disabled(self) -> Generator[None]:
@@ -139,9 +143,10 @@ class Engine:
         self.caching.flights.after_fork()
         self.caching.nearby.near.after_fork()
         self._watch_lock = threading.Lock()
-        if self._watching:
-            self._watching = False
-            self._watch()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+            self._watch()  # the backend, which was told before, connects anew
 
 
 def _count(value: int, name: str) -> int:

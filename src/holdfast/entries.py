@@ -7,10 +7,13 @@ from types import MethodType
 from typing import Any, Generic, NoReturn, ParamSpec, TypeVar, cast, overload
 
 from holdfast._calls import drive
+from holdfast._current import unkept
 from holdfast._missing import MISSING, Missing
 from holdfast.cached import Binding, BoundCachedFunction, CachedFunction, Recipe, plain_load
+from holdfast.cached_many import ManyRecipe
 from holdfast.core import changing, single
 from holdfast.core.plan import CallInfo, EntryInfo
+from holdfast.entries_many import ManyEntries
 from holdfast.errors import ConfigurationError
 
 P = ParamSpec("P")
@@ -135,11 +138,13 @@ class Entries(Generic[P, R]):
     def bypass(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function itself; read nothing and store nothing."""
         self._refuse_async("bypass")
-        return cast("R", self._original()(*args, **kwargs))
+        with unkept():
+            return cast("R", self._original()(*args, **kwargs))
 
     async def abypass(self, /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Do what `bypass` does, for async callers."""
-        return cast("R", await self._aload(args, kwargs)())
+        with unkept():
+            return cast("R", await self._aload(args, kwargs)())
 
     def info(self, /, *args: P.args, **kwargs: P.kwargs) -> EntryInfo | None:
         """Return when the entry of this call was made, how long it stays and how large it is; None without one.
@@ -171,7 +176,8 @@ class Entries(Generic[P, R]):
         port = binding.engine.blocking if blocking else binding.engine.asyncio
         load = self._load(args, kwargs) if blocking else self._aload(args, kwargs)
         if binding.engine.off.get():
-            return await load(), CallInfo("bypassed", 0.0, 0.0)
+            with unkept():
+                return await load(), CallInfo("bypassed", 0.0, 0.0)
         outcome = await binding.caching.fetch(port, binding.plan, key, load, self._tags(binding, args, kwargs))
         return outcome[0], single.describe(port, binding.plan, key, outcome)
 
@@ -204,10 +210,12 @@ def entries(function: Callable[..., Any], /) -> Entries[..., Any]:
     if found is None:
         msg = f"{getattr(function, '__qualname__', function)!r} has no entries: decorate it with @cached first"
         raise ConfigurationError(msg)
-    if type(found) is BoundCachedFunction:
-        recipe = found._self_parent._self_recipe  # noqa: SLF001 - wrapt wants the attributes of wrappers called so
-        return Entries(found, recipe, getattr(found, "__self__", None))
-    return Entries(found, found._self_recipe, None)  # noqa: SLF001 - as above
+    bound = type(found) is BoundCachedFunction
+    recipe = (found._self_parent if bound else found)._self_recipe  # noqa: SLF001 - wrapt wants these names
+    instance = getattr(found, "__self__", None) if bound else None
+    if isinstance(recipe, ManyRecipe):
+        return cast("Entries[..., Any]", ManyEntries(found, recipe, instance))  # the same verbs
+    return Entries(found, recipe, instance)
 
 
 def _find_decorated(function: Any) -> Any:

@@ -10,12 +10,15 @@ from collections.abc import Callable
 from inspect import Signature
 from keyword import iskeyword
 from string import Formatter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from holdfast.errors import ConfigurationError
 from holdfast.key_binding import define, describe, free_prefix, instance_name
 from holdfast.policy.key_text import ALWAYS_SHORT, protect, shorten
 from holdfast.policy.key_values import field_text
+
+_VALUES: Final = {"type": type, "int": int, "len": len, "field": field_text, "shorten": shorten}
+"""What generated functions refer to."""
 
 
 class _Piece(NamedTuple):
@@ -59,6 +62,70 @@ def compile_template(
     return _generate(function, signature, pieces, suffix)
 
 
+def compile_member(
+    function: Callable[..., Any],
+    signature: Signature,
+    template: str,
+    *,
+    ids: str,
+    member: str,
+    option: str = "key",
+    suffix: str = "",
+) -> Callable[..., Callable[[Any], str]]:
+    """Return what makes, of the arguments of a call with many ids, the function that makes the name of one of them.
+
+    Args:
+        function: the function that is decorated.
+        signature: its signature.
+        template: as for `compile_template`.
+        ids: the parameter that takes all ids.
+        member: the field that stands for one of them, from `member_field`.
+        option: the option that holds the template, for messages.
+        suffix: a version, marked and escaped.
+
+    Raises:
+        ConfigurationError: the template does not fit the signature.
+    """
+    where = f"{option}={template!r} of {describe(function)}"
+    pieces = _parse(template, where)
+    seen = _seen_by_one(signature, ids, member)
+    for piece in pieces:
+        _check_field(piece.field, seen, where)
+    free = free_prefix(seen)
+    name = f"{free}n"
+    fits = f"0 < {free}len({name} := f\"{_text(pieces, suffix, free)}\") <= {ALWAYS_SHORT}"
+    body = f"return lambda {member}: {name} if {fits} else {free}shorten({name})"
+    return define(function, signature, body, {free + name: value for name, value in _VALUES.items()})
+
+
+def member_field(function: Callable[..., Any], signature: Signature, template: str, ids: str) -> str:
+    """Return the name of the field that stands for one id: the one that is no parameter, or the ids themselves.
+
+    Raises:
+        ConfigurationError: there is none, or more than one.
+    """
+    where = f"key={template!r} of {describe(function)}"
+    names = dict.fromkeys(piece.field.split(".")[0] for piece in _parse(template, where) if piece.field)
+    found = [name for name in names if name not in signature.parameters or name == ids]
+    if len(found) == 1 and found[0].isidentifier() and not iskeyword(found[0]):
+        return found[0]
+    others = [repr(name) for name in signature.parameters if name != ids]
+    rest = f"; other fields can be {', '.join(others)}" if others else ""
+    if len(found) > 1:
+        msg = f"{where}: {' and '.join(map(repr, found))} cannot both stand for one id: exactly one field does{rest}"
+    elif found:
+        msg = f"{where}: the field {found[0]!r} must be a name that stands for one id, or an attribute of it"
+    else:
+        msg = f"{where} has no field that stands for one id of {ids!r}: add one, as in 'product:{{product_id}}'"
+    raise ConfigurationError(msg)
+
+
+def _seen_by_one(signature: Signature, ids: str, member: str) -> Signature:
+    """Return the signature that a template for one id is checked against: with that in place of all."""
+    parameters = [each.replace(name=member) if each.name == ids else each for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters)
+
+
 def _parse(template: str, where: str) -> list[_Piece]:
     if not template:
         msg = f"{where} is empty: give a name, or leave it out"
@@ -100,14 +167,18 @@ def _generate(
     function: Callable[..., Any], signature: Signature, pieces: list[_Piece], suffix: str
 ) -> Callable[..., str]:
     free = free_prefix(signature)
-    text = "".join(_quotable(protect(piece.literal)) + _expression(piece.field, free) for piece in pieces)
-    text += _quotable(suffix)
+    text = _text(pieces, suffix, free)
     # An exact int, the commonest value, needs no look: its text is safe. Nor does a short name.
     body = (
         f'{free}n = f"{text}"; return {free}n if 0 < {free}len({free}n) <= {ALWAYS_SHORT} else {free}shorten({free}n)'
     )
-    values = {"type": type, "int": int, "len": len, "field": field_text, "shorten": shorten}
-    return define(function, signature, body, {free + name: value for name, value in values.items()})
+    return define(function, signature, body, {free + name: value for name, value in _VALUES.items()})
+
+
+def _text(pieces: list[_Piece], suffix: str, free: str) -> str:
+    """Return the inside of an f-string that makes a name."""
+    text = "".join(_quotable(protect(piece.literal)) + _expression(piece.field, free) for piece in pieces)
+    return text + _quotable(suffix)
 
 
 def _quotable(text: str) -> str:

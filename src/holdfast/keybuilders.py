@@ -62,7 +62,7 @@ def compile_key(
         >>> compile_key(product, "product:{product_id}").name_of(product_id=7)
         'product:7'
     """
-    suffix = _suffix(version)
+    suffix = version_suffix(version)
     takes_instance = instance_name(signature_of(function)) is not None
     if key is not None and not isinstance(key, str):
         return CompiledKey(_by_callable(function, key, suffix), describe(function), takes_instance)
@@ -87,7 +87,8 @@ def compile_tag(function: Callable[..., Any], template: str) -> Callable[..., st
     return compile_template(function, signature_of(function), template, option="tags", constant=True)
 
 
-def _suffix(version: str) -> str:
+def version_suffix(version: str) -> str:
+    """Return what a version adds to each name."""
     if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
         msg = f"version must be text, not {type(version).__name__}: write version='2'"
         raise ConfigurationError(msg)

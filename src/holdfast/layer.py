@@ -11,10 +11,11 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from holdfast.cache import Cache
 from holdfast.cached import CachedFunction, Recipe
+from holdfast.cached_many import ManyRecipe
 from holdfast.core.records import Stats
 from holdfast.engine import Engine
 from holdfast.keybuilders import KeyBuilders
-from holdfast.options import CachedOptions, OnFailure, Options
+from holdfast.options import CachedOptions, ManyOptions, OnFailure, Options
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
 from holdfast.typing import Duration, Hook
@@ -127,9 +128,13 @@ class Layer:
         """Keep the results of a function in this layer; `holdfast.cached` explains the options."""
         return decorate(lambda: self.engine, ttl, **options)
 
-    def stampede_protected(
-        self, ttl: TimeToLive | None = None, **options: Unpack[CachedOptions]
+    def cached_many(
+        self, ttl: TimeToLive, *, key: str, missing_ttl: Duration | None = None, **options: Unpack[ManyOptions]
     ) -> Callable[[F], F]:
+        """Keep what a loader of many values brings in this layer; `holdfast.cached_many` explains the options."""
+        return decorate_many(lambda: self.engine, ttl, key=key, missing_ttl=missing_ttl, **options)
+
+    def stampede_protected(self, ttl: TimeToLive | None = None, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
         """Protect a function from many callers at once; `holdfast.stampede_protected` explains the options."""
         return protect(lambda: self.engine, ttl, **options)
 
@@ -212,6 +217,24 @@ def default_layer() -> Layer:
 def decorate(find_engine: Callable[[], Engine], ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
     """Return the decorator that keeps a function's results in the engine found at each call."""
     return _wrapping(Options.of(ttl, **options), find_engine)
+
+
+def decorate_many(
+    find_engine: Callable[[], Engine],
+    ttl: TimeToLive,
+    *,
+    key: str,
+    missing_ttl: Duration | None,
+    **options: Unpack[ManyOptions],
+) -> Callable[[F], F]:
+    """Return the decorator that keeps each value of a loader of many in the engine found at each call."""
+    checked = Options.of_many(ttl, key=key, missing_ttl=missing_ttl, **options)
+
+    def wrap(function: F) -> F:
+        wrapper: Any = CachedFunction(function, ManyRecipe(function, checked, find_engine))
+        return wrapper  # type: ignore[no-any-return]  # to a type checker the function is what it was
+
+    return wrap
 
 
 def _wrapping(options: Options, find_engine: Callable[[], Engine]) -> Callable[[F], F]:

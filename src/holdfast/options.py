@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypedDict, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
 
 from holdfast._current import checked_tags
 from holdfast._durations import seconds
@@ -21,15 +21,14 @@ TagsOption: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 """Templates, or a function of the result."""
 
 
-class CacheOptions(TypedDict, total=False):
-    """What `cached` and `get_or_load` have in common; `cached` explains each."""
+class SharedOptions(TypedDict, total=False):
+    """What `cached`, `cached_many` and `get_or_load` have in common; `cached` explains each."""
 
     tags: TagsOption
     serializer: str | None
     compression: str | None
     jitter: float
     condition: Callable[[Any], bool] | None
-    cache_errors: type[Exception] | tuple[type[Exception], ...]
     grace: Duration
     stale_if_error: Duration
     beta: float
@@ -39,6 +38,18 @@ class CacheOptions(TypedDict, total=False):
     soft_timeout: Duration | None
     hard_timeout: Duration | None
     near: Duration | None
+
+
+class CacheOptions(SharedOptions, total=False):
+    """What `cached` and `get_or_load` have in common; `cached` explains each."""
+
+    cache_errors: type[Exception] | tuple[type[Exception], ...]
+
+
+class ManyOptions(SharedOptions, total=False):
+    """The options of `cached_many` beside `key` and `missing_ttl`; `cached` explains each."""
+
+    version: str
 
 
 class CachedOptions(CacheOptions, total=False):
@@ -72,6 +83,37 @@ class Options:
     key: KeyOption
     key_builder: str | None
     version: str
+    many: bool = False
+    """Whether there may be entries that say that there is no value."""
+    missing: Lifetime | None = None
+    """How long these are kept; None: there are none."""
+
+    @classmethod
+    def of_many(
+        cls, ttl: TimeToLive, *, key: str, missing_ttl: Duration | None, **options: Unpack[ManyOptions]
+    ) -> Options:
+        """Check the options of a function that loads many values at once.
+
+        Raises:
+            ConfigurationError: one of them cannot work; the message names it.
+        """
+        if not isinstance(key, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"key= of @cached_many must be a template, such as 'product:{{product_id}}', not {type(key).__name__}"
+            raise ConfigurationError(msg)
+        if "cache_errors" in options:
+            msg = (
+                "@cached_many has no cache_errors=: an error belongs to a call with many ids, not to one of them; leave "
+                "out of the result what does not exist, and give missing_ttl="
+            )
+            raise ConfigurationError(msg)
+        if "key_builder" in options:
+            msg = "@cached_many has no key_builder=: key= has to say where one id goes, as in 'product:{product_id}'"
+            raise ConfigurationError(msg)
+        missing = None if missing_ttl is None else Lifetime(seconds(missing_ttl, "missing_ttl"), 0.0)
+        one = cls.of(ttl, key=key, **options)
+        if missing is not None:
+            missing = replace(missing, jitter=one.lifetime.jitter)
+        return replace(one, many=True, missing=missing)
 
     @classmethod
     def of(
@@ -103,18 +145,7 @@ class Options:
         Raises:
             ConfigurationError: one of them cannot work; the message names it.
         """
-        if key is not None and key_builder is not None:
-            msg = f"key={key!r} and key_builder={key_builder!r} exclude each other: give one of them"
-            raise ConfigurationError(msg)
-        if condition is not None and not callable(condition):
-            msg = "condition= must be a function of the result that says whether to store it"
-            raise ConfigurationError(msg)
-        if not isinstance(version, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
-            msg = f"version must be text, not {type(version).__name__}: write version='2'"
-            raise ConfigurationError(msg)
-        if on_wait_timeout not in get_args(OnWaitTimeout):
-            msg = f"on_wait_timeout={on_wait_timeout!r} must be 'load', 'stale' or 'raise'"
-            raise ConfigurationError(msg)
+        _check_texts(key, key_builder, version, on_wait_timeout, condition)
         if not keeps:
             _refuse_what_needs_an_entry(
                 tags=tags, condition=condition, cache_errors=cache_errors, grace=grace, stale_if_error=stale_if_error,
@@ -141,6 +172,23 @@ class Options:
             key_builder,
             version,
         )
+
+
+def _check_texts(
+    key: KeyOption, key_builder: str | None, version: object, on_wait_timeout: str, condition: object
+) -> None:
+    if key is not None and key_builder is not None:
+        msg = f"key={key!r} and key_builder={key_builder!r} exclude each other: give one of them"
+        raise ConfigurationError(msg)
+    if condition is not None and not callable(condition):
+        msg = "condition= must be a function of the result that says whether to store it"
+        raise ConfigurationError(msg)
+    if not isinstance(version, str):
+        msg = f"version must be text, not {type(version).__name__}: write version='2'"
+        raise ConfigurationError(msg)
+    if on_wait_timeout not in get_args(OnWaitTimeout):
+        msg = f"on_wait_timeout={on_wait_timeout!r} must be 'load', 'stale' or 'raise'"
+        raise ConfigurationError(msg)
 
 
 def _refuse_what_needs_an_entry(**given: object) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from holdfast import MISSING, Layer, entries
+from support.calls import teach
 from support.changing import Source
 from support.colours import Colour
-from support.flights import filling, joined, reached
+from support.flights import joined, reached
 from support.points import Points
 from support.programs import oldest
 from support.proxy import Proxy
@@ -21,11 +22,13 @@ from support.topologies import Topology
 from support.waiting import until
 
 CHANGES = ["invalidate", "delete", "set", "set_many", "refresh"]
+INSTANTS = ["fill", "fill!"]
+"""Before the value is sent, and when it is stored but the reply has not been handled."""
 
 
 @pytest.mark.parametrize("verb", CHANGES)
 def test_a_change_while_the_load_runs(colour: Colour, topology: Topology, namespace: str, verb: str) -> None:
-    """The running load stores nothing; its callers get what they asked for; later callers get the new value."""
+    """The running load is refused; its callers get what they asked for; later callers get the new value."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
@@ -39,48 +42,45 @@ def test_a_change_while_the_load_runs(colour: Colour, topology: Topology, namesp
                 source.gate.open()
 
             assert await colour.together(source.call, change) == [1, None]
+            assert source.refused == 1
             assert await source.call() == 2
             assert await colour.of(entries(source.function)).get(1) == 2
 
     colour.run(scenario)
 
 
-@pytest.mark.parametrize("hold", ["SET", "SET!"])
+@pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("verb", CHANGES)
 def test_a_change_while_the_value_is_being_stored(
-    colour: Colour, topology: Topology, namespace: str, verb: str, hold: str
+    colour: Colour, topology: Topology, namespace: str, verb: str, instant: str
 ) -> None:
-    """Held before it is sent, or before its reply: the change waits for the SET, so that it cannot land later."""
+    """It returns at once. A fill that arrives later is refused; one that came before is undone."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
             points = Points(layer)
             source = Source(colour, layer)
             source.gate.open()
-            points.hold(hold)
-            done: list[str] = []
+            points.hold(instant)
 
             async def change() -> Any:
-                await colour.until(lambda: hold in points.passed, "the value is about to be stored")
+                await colour.until(lambda: points.holds(instant), "the value is being stored")
                 await source.change(verb)
-                done.append(verb)
-                return await source.call()
+                assert points.holds(instant)
+                later = await source.call()
+                points.release(instant)
+                return later
 
-            async def release() -> None:
-                await colour.until(lambda: layer.engine.caching.flights._held or source.loads == 2, "the change began")
-                await colour.sleep(0.03)
-                assert not done
-                points.release(hold)
-
-            assert await colour.together(source.call, change, release) == [1, 2, None]
+            assert await colour.together(source.call, change) == [1, 2]
+            assert source.refused == (instant == "fill")
             assert await source.call() == 2
-            assert filling(layer) == 0
 
     colour.run(scenario)
 
 
+@pytest.mark.parametrize("instant", INSTANTS)
 @pytest.mark.parametrize("verb", CHANGES)
-def test_a_change_by_the_other_colour_while_the_value_is_being_stored(namespace: str, verb: str) -> None:
+def test_a_change_by_the_other_colour_while_the_value_is_being_stored(namespace: str, verb: str, instant: str) -> None:
     """A thread changes what a loop stores, and a loop what a thread stores: different connections, the same promise."""
     for storer, changer in [("sync", "async"), ("async", "sync")]:
         with Layer(namespace=f"{namespace}-{storer}") as layer, ThreadPoolExecutor(2) as threads:
@@ -88,48 +88,53 @@ def test_a_change_by_the_other_colour_while_the_value_is_being_stored(namespace:
             storing, changing = Source(Colour(storer), layer), Source(Colour(changer), layer)
             storing.gate.open()
             changing.gate.open()
-            points.hold("SET")
+            points.hold(instant)
             first = threads.submit(storing.colour.run, storing.call)
-            until(lambda: "SET" in points.passed, "the value is about to be stored")  # noqa: B023 - at once
-            second = threads.submit(changing.colour.run, lambda: changing.change(verb))  # noqa: B023 - at once
-            until(lambda: layer.engine.caching.flights._held or changing.loads, "the change began")  # noqa: B023
-            assert not second.done()
-            points.release("SET")
+            until(lambda: points.holds(instant), "the value is being stored")  # noqa: B023 - at once
+            changing.colour.run(lambda: changing.change(verb))  # noqa: B023 - at once
+            assert points.holds(instant)
+            points.release(instant)
             assert first.result(30) == 1
-            second.result(30)
             storing.version = 2
             assert storing.colour.run(storing.call) == 2
 
 
-def test_a_later_load_is_stored_after_an_earlier_one(colour: Colour, namespace: str) -> None:
-    """A refresh whose value is ready while an older one is on its way waits for it: the newer value stays."""
+@pytest.mark.parametrize("soft", [False, True])
+def test_a_tag_invalidated_while_the_load_runs(colour: Colour, topology: Topology, namespace: str, soft: bool) -> None:
+    """Later callers may have to wait for the load, but get the new value, and so does whoever comes after them."""
 
     async def scenario() -> None:
-        async with colour.using(Layer(namespace=namespace)) as layer:
-            points = Points(layer)
-            source = Source(colour, layer)
-            source.gate.open()
-            points.hold("SET")
+        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
+            source = Source(colour, layer, tags=["all"])
 
-            async def refresh() -> Any:
-                await colour.until(lambda: "SET" in points.passed, "the older value is on its way")
-                source.version = 2
-                return await colour.of(entries(source.function)).refresh(1)
+            async def change() -> Any:
+                await colour.until(lambda: source.loads == 1, "the load runs")
+                source.version += 1
+                await colour.of(layer.cache).invalidate_tags("all", soft=soft)
 
-            async def release() -> None:
-                await colour.until(lambda: filling(layer) == 2, "the newer value is ready")
-                assert points.passed.count("SET") == 1
-                points.release("SET")
+            async def later() -> Any:
+                await colour.until(lambda: source.version == 2, "the source has changed")
+                await change_done.passed()
+                return await source.call()
 
-            assert await colour.together(source.call, refresh, release) == [1, 2, None]
-            assert points.passed.count("SET") == 2
+            async def let_go() -> None:
+                await colour.until(lambda: joined(layer) == 2, "the later caller waits")
+                source.gate.open()
+
+            async def change_and_tell() -> None:
+                await change()
+                change_done.open()
+
+            change_done = colour.gate()
+            assert await colour.together(source.call, change_and_tell, later, let_go) == [1, None, 2, None]
             assert await source.call() == 2
+            assert source.loads == 2
 
     colour.run(scenario)
 
 
-def test_a_load_that_began_during_a_change_does_not_store(colour: Colour, namespace: str) -> None:
-    """It may have read another entry that was still to be deleted; the value goes to its caller only."""
+def test_a_load_that_used_what_is_deleted_with_it_does_not_store(colour: Colour, namespace: str) -> None:
+    """A load that has read another entry, before both are deleted, is refused."""
 
     async def scenario() -> None:
         async with colour.using(Layer(namespace=namespace)) as layer:
@@ -141,17 +146,16 @@ def test_a_load_that_began_during_a_change_does_not_store(colour: Colour, namesp
                 return f"whole {await cache.get('part')}"
 
             function = layer.cached(60, key="whole:{number}")(colour.function(whole))
-            points.hold("UNLINK")
+            points.hold("fill")
 
             async def load() -> Any:
-                await colour.until(lambda: "UNLINK" in points.passed, "the deletion is about to be sent")
-                try:
-                    return await colour.call(function, 1)
-                finally:
-                    points.release("UNLINK")
+                return await colour.call(function, 1)
 
             async def delete() -> Any:
-                return await cache.delete("whole:1", "part")
+                await colour.until(lambda: points.holds("fill"), "the load has read the part")
+                count = await cache.delete("part", "whole:1")
+                points.release("fill")
+                return count
 
             assert await colour.together(load, delete) == ["whole old", 1]
             assert await colour.call(function, 1) == "whole None"
@@ -192,58 +196,55 @@ def test_a_change_from_a_hook_of_the_fill(namespace: str) -> None:
         assert entries(hooked).get(1) is MISSING
 
 
-@pytest.mark.parametrize("hold", ["requests", "replies"])
-def test_on_a_real_connection_the_deletion_waits_for_the_store(colour: Colour, namespace: str, hold: str) -> None:
-    """The bytes of the SET or of its reply are held on the way: no UNLINK is sent before the reply is here."""
+@pytest.mark.parametrize("held", ["requests", "replies"])
+def test_a_fill_that_is_stuck_on_the_way(colour: Colour, namespace: str, held: str) -> None:
+    """Its bytes, or those of its reply, are held: another process invalidates meanwhile, and the old value is gone."""
 
     async def scenario() -> None:
         with Standalone(oldest()) as server, Proxy(server.address) as proxy:
-            async with colour.using(Layer(proxy.url, namespace=namespace)) as layer:
-                source = Source(colour, layer)
+            teach([server])  # or the reply that is held would say that the script is unknown
+            async with (
+                colour.using(Layer(proxy.url, namespace=namespace)) as layer,
+                colour.using(Layer(server.url, namespace=namespace)) as other,
+            ):
+                source, elsewhere = Source(colour, layer), Source(colour, other)
 
                 async def change() -> Any:
                     await colour.until(lambda: source.loads == 1, "the load runs")
-                    proxy.hold_requests() if hold == "requests" else proxy.hold_replies()
+                    proxy.hold_requests() if held == "requests" else proxy.hold_replies()
                     source.gate.open()
-                    await colour.until(lambda: proxy.held_up or proxy.held_down, "the SET or its reply is held")
-                    return await source.change("invalidate")
+                    await colour.until(lambda: proxy.held_up or proxy.held_down, "the fill or its reply is held")
+                    source.version = 2
+                    found = await elsewhere.change("invalidate")
+                    proxy.restore()
+                    return found
 
-                async def release() -> None:
-                    await colour.until(lambda: layer.engine.caching.flights._held, "the change began")
-                    await colour.sleep(0.03)
-                    assert "unlink" not in server.commandstats()
-                    with server.monitor(containing=namespace) as seen:
-                        proxy.release()
-                        await colour.until(lambda: not layer.engine.caching.flights._held, "the change has ended")
-                    assert seen.names == (["SET", "UNLINK"] if hold == "requests" else ["UNLINK"])
-
-                assert await colour.together(source.call, change, release) == [1, True, None]
+                assert await colour.together(source.call, change) == [1, held == "replies"]
+                assert source.refused == (held == "requests")
                 assert await source.call() == 2
 
     colour.run(scenario)
 
 
-def test_a_change_that_is_cancelled_lets_loads_store_again(namespace: str) -> None:
-    """A cancelled invalidation promised nothing, and leaves nothing behind."""
+@pytest.mark.parametrize("instant", ["invalidate", "invalidate!"])
+def test_a_change_that_is_cancelled_leaves_nothing_behind(namespace: str, instant: str) -> None:
+    """A cancelled invalidation promised nothing: the next load is stored."""
 
     async def scenario() -> None:
         async with Layer(namespace=namespace) as layer:
             points = Points(layer)
             source = Source(Colour("async"), layer)
+            caller: Awaitable[Any] = asyncio.ensure_future(source.call())
+            await reached(lambda: source.loads)
+            points.hold(instant)
+            change = asyncio.ensure_future(entries(source.function).ainvalidate(1))
+            await reached(lambda: points.holds(instant))
+            change.cancel()
+            await asyncio.wait([change])
             source.gate.open()
-            for point in ("SET", "UNLINK"):
-                points.hold(point)
-                caller: Awaitable[Any] = asyncio.ensure_future(source.call())
-                if point == "SET":
-                    await reached(lambda: "SET" in points.passed)
-                change = asyncio.ensure_future(entries(source.function).ainvalidate(1))
-                await reached(lambda: layer.engine.caching.flights._held)
-                change.cancel()
-                await asyncio.wait([change])
-                points.release(point)
-                assert await caller == 1
-                assert not layer.engine.caching.flights._held
-            await source.call()
+            assert await caller == 1
+            assert source.refused == (instant == "invalidate!")
+            assert await source.call() == 1
             assert await entries(source.function).aget(1) == 1
 
     asyncio.run(scenario())

@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from holdfast import Layer, entries
+from holdfast.events import Event, FillRefused
 from support.colours import Colour
 
 
 class Source:
     """A source of one value that changes, with a load that waits at a gate if it is told to."""
 
-    def __init__(self, colour: Colour, layer: Layer) -> None:
+    def __init__(self, colour: Colour, layer: Layer, **options: Any) -> None:
         self.colour = colour
         self.version = 1
         self.loads = 0
         self.gate = colour.gate()
         self.waits = True
+        self.refused = 0
+        """How many loaded values of the layer were not stored, since their lease was gone."""
 
         async def current(number: int) -> int:
             self.loads += 1
@@ -26,8 +29,12 @@ class Source:
                 await self.gate.passed()
             return version
 
-        self.function = layer.cached(60, key="current:{number}")(colour.function(current))
+        self.function = layer.cached(60, key="current:{number}", **options)(colour.function(current))
         self.layer = layer
+        layer.add_hook(self._note)
+
+    def _note(self, event: Event) -> None:
+        self.refused += isinstance(event, FillRefused)
 
     async def call(self) -> Any:
         return await self.colour.call(self.function, 1)

@@ -13,11 +13,6 @@ def joined(layer: Layer) -> int:
     return sum(flight.members for flight in tuple(layer.engine.caching.flights._open.values()))
 
 
-def filling(layer: Layer) -> int:
-    """Return how many loaded values are on their way to Redis."""
-    return sum(len(fills) for fills in tuple(layer.engine.caching.flights._filling.values()))
-
-
 async def reached(check: Callable[[], object]) -> None:
     """Let the running loop go on until `check` is truthy."""
     await Colour("async").until(check, "what the test waits for has come")

@@ -14,35 +14,42 @@ from typing import Any
 from holdfast import Layer
 from holdfast._calls import drive
 from holdfast.commands import Command, Reply
+from support.calls import named
 
 
 class Points:
-    """The points of a layer. ``"SET"`` is the instant before a SET is sent, ``"SET!"`` the one before its reply."""
+    """The points of a layer. ``"fill"`` is the instant before a fill is sent, ``"fill!"`` the one before its reply.
+
+    Several commands in one pipeline come to the points of the first.
+    """
 
     def __init__(self, layer: Layer) -> None:
-        self._closed: dict[str, threading.Event] = {}
-        self._tasks_only: set[str] = set()
+        self._gates: dict[str, threading.Event] = {}
+        self._stopped: dict[str, threading.Event] = {}
         self.passed: list[str] = []
         """The points that commands have come to, in order."""
         layer.engine.blocking = _Stopping(layer.engine.blocking, self, blocking=True)
         layer.engine.asyncio = _Stopping(layer.engine.asyncio, self, blocking=False)
 
-    def hold(self, point: str, *, tasks_only: bool = False) -> None:
-        """Stop whoever comes to a point, or only tasks."""
-        self._closed[point] = threading.Event()
-        if tasks_only:
-            self._tasks_only.add(point)
+    def hold(self, point: str) -> None:
+        """Stop the next command that comes to a point; all others pass."""
+        self._gates[point] = threading.Event()
+
+    def holds(self, point: str) -> bool:
+        """Say whether a command is stopped at a point."""
+        return point in self._stopped
 
     def release(self, point: str) -> None:
-        """Let all go on that are stopped at a point, and stop nobody there any more."""
-        self._closed.pop(point).set()
+        """Let the command go on that is stopped at a point."""
+        self._stopped.pop(point).set()
 
     async def come(self, point: str, *, blocking: bool) -> None:
         """Stop at a point, if it is held."""
         self.passed.append(point)
-        gate = self._closed.get(point)
-        if gate is None or (blocking and point in self._tasks_only):
+        gate = self._gates.pop(point, None)
+        if gate is None:
             return
+        self._stopped[point] = gate
         if blocking:
             assert gate.wait(30), point
             return
@@ -65,13 +72,13 @@ class _Stopping:
         return drive(self.call(command))
 
     async def call(self, command: Command) -> Reply:
-        await self._points.come(command.name, blocking=self._blocking)
+        await self._points.come(named(command), blocking=self._blocking)
         reply = await self._port.call(command)
-        await self._points.come(f"{command.name}!", blocking=self._blocking)
+        await self._points.come(f"{named(command)}!", blocking=self._blocking)
         return reply
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
-        await self._points.come(commands[0].name, blocking=self._blocking)
+        await self._points.come(named(commands[0]), blocking=self._blocking)
         replies: list[Reply] = await self._port.pipeline(commands)
-        await self._points.come(f"{commands[0].name}!", blocking=self._blocking)
+        await self._points.come(f"{named(commands[0])}!", blocking=self._blocking)
         return replies

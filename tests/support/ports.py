@@ -2,15 +2,19 @@
 
 They are taken below the range from which the kernel serves outgoing connections. A port inside that range can be
 lost to somebody's connection while its server is down, and a client that knocks at it in vain can even be connected
-to itself.
+to itself. Tests that run side by side in several processes take theirs from different parts of the range.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 from random import SystemRandom
 
-_LOWEST, _HIGHEST = 11_000, 22_000
+_PART = 2_750
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 4
+_LOWEST = 11_000 + _PART * _WORKER
+_HIGHEST = _LOWEST + _PART
 BUS = 10_000
 """A cluster node listens for its peers on its port plus this."""
 

@@ -43,12 +43,12 @@ class Caching:
     def __init__(self, names: Names, recorder: Recorder, near: Near, *, bypass: bool) -> None:
         self.names = names
         self.recorder = recorder
-        self.nearby = Nearby(near, names)
+        self.nearby = Nearby(near, names, recorder)
         self.flights = Flights()
         self.reading = Reading(names, recorder, bypass=bypass)
         self.serving = Serving(self.reading, recorder)
-        loading = Loading(Leasing(self.flights, self.reading), self.nearby, recorder)
-        self._sharing = Sharing(self.flights, self.reading, loading, self.serving, recorder)
+        self.loading = Loading(Leasing(self.flights, self.reading), self.nearby, recorder)
+        self.sharing = Sharing(self.flights, self.reading, self.loading, self.serving, recorder)
 
     def fetch_now(self, port: BlockingPort, plan: Plan, key: str, load: Load, tags: tuple[str, ...] = ()) -> Outcome:
         """Do what `fetch` does, for a blocking caller.
@@ -56,10 +56,6 @@ class Caching:
         The commonest hit once more, without a coroutine: driving five nested ones takes a sixth of its processor time.
         Whatever is not such a hit goes the common way.
         """
-        if plan.near:
-            outcome = self._near_hit(port, plan, key)
-            if outcome is not None:
-                return outcome
         if not plan.plain or tags or self.flights.has(key):
             return drive(self.fetch(port, plan, key, load, tags))
         try:
@@ -67,7 +63,7 @@ class Caching:
         except BackendError as error:
             self.reading.failed("GET", plan, error)
             return drive(self._judged(port, Call(plan, key, load, tags, _UNAVAILABLE)))
-        outcome = None if raw is None else self._quick(plan, key, raw)
+        outcome = None if raw is None else self.quick(plan, key, raw)
         return drive(self._examined(port, Call(plan, key, load, tags), raw)) if outcome is None else outcome
 
     async def fetch(self, port: Port, plan: Plan, key: str, load: Load, tags: tuple[str, ...] = ()) -> Outcome:
@@ -86,11 +82,11 @@ class Caching:
             LoadTimeout: the value was not there in time, and the plan says to raise then.
         """
         if plan.near:
-            outcome = self._near_hit(port, plan, key)
+            outcome = self.near_hit(port, plan, key)
             if outcome is not None:
                 return outcome
-        if self.flights.has(key):
-            joined = await self._sharing.follow(port, Call(plan, key, load, tags))
+        if plan.soft_timeout is None and self.flights.has(key):  # otherwise it has to know what it may fall back on
+            joined = await self.sharing.follow(port, Call(plan, key, load, tags))
             if joined is not None:
                 return joined
         if not plan.plain or tags:
@@ -100,7 +96,7 @@ class Caching:
         except BackendError as error:
             self.reading.failed("GET", plan, error)
             return await self._judged(port, Call(plan, key, load, tags, _UNAVAILABLE))
-        outcome = None if raw is None else self._quick(plan, key, raw)
+        outcome = None if raw is None else self.quick(plan, key, raw)
         return await self._examined(port, Call(plan, key, load, tags), raw) if outcome is None else outcome
 
     async def refresh(self, port: Port, plan: Plan, key: str, load: Load, tags: tuple[str, ...] = ()) -> Outcome:
@@ -111,23 +107,19 @@ class Caching:
         Raises:
             BackendError: Redis could not be used, whatever the layer does about reads: the old entry is still there.
         """
-        return await self._sharing.refresh(port, Call(plan, key, load, tags, force=True))
+        return await self.sharing.refresh(port, Call(plan, key, load, tags, force=True))
 
-    async def find(
-        self, port: Port, plan: Plan, key: str, tags: tuple[str, ...]
-    ) -> tuple[Outcome | None, Reason]:
+    async def find(self, port: Port, plan: Plan, key: str, tags: tuple[str, ...]) -> tuple[Outcome | None, Reason]:
         """Return what is kept if it may be returned, and why not; load nothing."""
-        outcome = self._near_hit(port, plan, key) if plan.near else None
+        outcome = self.near_hit(port, plan, key) if plan.near else None
         if outcome is not None:
             return outcome, "absent"
         call = await self._looked(port, Call(plan, key, no_load, tags))
-        return self._served(port, call), call.look.reason
+        return self.served(port, call), call.look.reason
 
-    def _near_hit(self, port: Port, plan: Plan, key: str) -> Outcome | None:
-        outcome = self.nearby.hit(port, plan, key)
-        if outcome is not None:
-            self.serving.count_hit(plan, key, near=True)
-        return outcome
+    def near_hit(self, port: Port, plan: Plan, key: str) -> Outcome | None:
+        """Return what this process keeps of an entry, with the entry, if it may be served."""
+        return self.nearby.hit(port, plan, key)
 
     async def _looked(self, port: Port, call: Call) -> Call:
         """Let a caller look at its entry, if it is of a kind that is kept."""
@@ -137,7 +129,7 @@ class Caching:
             call.look = await self.reading.look(port, call.plan, call.key, call.tags)
         return call
 
-    def _quick(self, plan: Plan, key: str, raw: bytes) -> Outcome | None:
+    def quick(self, plan: Plan, key: str, raw: bytes) -> Outcome | None:
         """Return what the commonest kind of entry holds; None for any other, and for one that cannot be decoded."""
         try:
             value = plan.codec.quick(raw)
@@ -160,15 +152,15 @@ class Caching:
 
     async def _judged(self, port: Port, call: Call) -> Outcome:
         """Return what was found if it may be, and load otherwise."""
-        outcome = self._served(port, call)
+        outcome = self.served(port, call)
         if outcome is None:
             self.serving.count_miss(call.plan, call.key, call.look.reason)
-            return await self._sharing.share(port, call)
-        if self._is_to_be_refreshed(port, call):
-            self._sharing.refresh_behind(port, call)
+            return await self.sharing.share(port, call)
+        if self.is_to_be_refreshed(port, call):
+            self.sharing.refresh_behind(port, call)
         return outcome
 
-    def _served(self, port: Port, call: Call) -> Outcome | None:
+    def served(self, port: Port, call: Call) -> Outcome | None:
         """Return what was found if it may be, and keep it in this process if it is fresh."""
         outcome, look = self.serving.serve(port, call), call.look
         if outcome is not None and call.moment and look.verdict == "fresh" and look.raw is not None and look.frame:
@@ -177,7 +169,7 @@ class Caching:
             self.nearby.keep(port, call.plan, call.key, found, call.moment)
         return outcome
 
-    def _is_to_be_refreshed(self, port: Port, call: Call) -> bool:
+    def is_to_be_refreshed(self, port: Port, call: Call) -> bool:
         """Say whether what is being returned is stale, or about to be."""
         plan, frame = call.plan, call.look.frame
         if frame is None or not (plan.beta or call.look.verdict == "stale"):

@@ -13,6 +13,7 @@ from holdfast.commands import Command, Reply
 from holdfast.core.caching import Caching
 from holdfast.core.plan import Plan
 from holdfast.core.sending import chunks, send
+from holdfast.core.settling import TAGS_FUNCTION, derived_tags
 from holdfast.errors import BackendError
 from holdfast.events import Fill, Invalidated, TagsInvalidated
 from holdfast.policy.frame import instant
@@ -25,12 +26,12 @@ _TAG_LIFE = 86400.0
 """Seconds for which an invalidated tag is kept at least. One that is gone makes its entries invalid, too."""
 
 
-async def write(
-    caching: Caching, port: Port, plan: Plan, key: str, value: object, tags: tuple[str, ...] = ()
-) -> None:
+async def write(caching: Caching, port: Port, plan: Plan, key: str, value: object, tags: tuple[str, ...] = ()) -> None:
     """Store a value as if it had just been loaded; one that is not to be stored removes what is."""
     fresh = plan.seconds_for(value, port.random())
     if fresh:
+        if plan.tags_of is not None:
+            tags = tuple(dict.fromkeys((*tags, *derived_tags(plan.tags_of(value), TAGS_FUNCTION))))
         await write_many(caching, port, plan, {key: value}, fresh, tags)
     else:
         await remove(caching, port, plan, [key])
@@ -162,4 +163,3 @@ async def _change(
         caching.flights.detach(keys)
         for key in keys:
             caching.nearby.near.bump(key)
-

@@ -103,6 +103,18 @@ class Leasing:
         finally:
             asking.hang_up()
 
+    def unheard(self, asking: Sequence[Asking], error: BackendError) -> list[Lease]:
+        """Return what follows when those who asked together got no reply: ask again, or load without a lease."""
+        if not isinstance(error, BackendTimeout) and not any(one.unanswered for one in asking):
+            for one in asking:
+                one.unanswered = True  # once more, in place of what the lost one may have got
+            return [AGAIN] * len(asking)
+        call = asking[0].call
+        self.reading.failed("EVALSHA", call.plan, error)
+        if call.force:
+            raise error  # a refresh was asked for; what it was to replace is still there
+        return [Lease(one.flight.nonce) for one in asking]
+
     def tag_reads(self, plan: Plan, tags: Sequence[str], nonce: str) -> list[Command]:
         """Return what reads the tags of entries before their load, and the epoch if the load may add tags."""
         keys = [self.names.tag(tag) for tag in tags]
@@ -214,7 +226,7 @@ class Asking:
         try:
             replies = await self.port.pipeline([acquire, *tags])
         except BackendError as error:
-            return self.unheard(error)
+            return self.leasing.unheard([self], error)[0]
         known = Known.of(call.tags, replies[1:])
         answer = self.heard(replies[0], known)
         if not isinstance(answer, bytes):
@@ -236,16 +248,6 @@ class Asking:
         return scripts.acquire(
             places.lease, left, nonce=nonce, seconds=call.plan.lease, seen=self.seen, replace=replaced
         )
-
-    def unheard(self, error: BackendError) -> Lease:
-        """Return what follows when no reply came: ask again, or load without a lease."""
-        if not self.unanswered and not isinstance(error, BackendTimeout):
-            self.unanswered = True  # once more, in place of what the lost one may have got
-            return AGAIN
-        self.leasing.reading.failed("EVALSHA", self.call.plan, error)
-        if self.call.force:
-            raise error  # a refresh was asked for; what it was to replace is still there
-        return Lease(self.flight.nonce)
 
     def heard(self, reply: Reply, known: Known) -> Lease | float | bytes:
         """Return what a reply brings: the lease, for how many seconds that of another lasts, or a value to look at."""
@@ -297,4 +299,3 @@ class Asking:
         """Stop listening."""
         if self.cancel is not None:
             self.cancel()
-

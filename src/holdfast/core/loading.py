@@ -11,7 +11,7 @@ from holdfast._current import CURRENT, CurrentEntry
 from holdfast._flight import LOADING, Flight
 from holdfast._missing import MISSING
 from holdfast.core.call import Call
-from holdfast.core.leasing import NO_LEASE, Lease, Leasing
+from holdfast.core.leasing import NO_LEASE, Held, Lease, Leasing
 from holdfast.core.nearby import Nearby
 from holdfast.core.records import Recorder
 from holdfast.core.settling import Settling
@@ -25,9 +25,9 @@ class Loading:
     """The loads of one layer."""
 
     def __init__(self, leasing: Leasing, nearby: Nearby, recorder: Recorder) -> None:
-        self._leasing = leasing
+        self.leasing = leasing
         self._flights = leasing.flights
-        self._settling = Settling(leasing, nearby, recorder)
+        self.settling = Settling(leasing, nearby, recorder)
         self._recorder = recorder
 
     async def lead(self, port: Port, call: Call, flight: Flight) -> None:
@@ -35,14 +35,14 @@ class Loading:
         lease: Lease | None = NO_LEASE
         if call.leased:
             try:
-                lease = await self._leasing.obtain(port, call, flight)
+                lease = await self.leasing.obtain(port, call, flight)
             except Exception as error:  # Redis, where the layer does not go on without it
                 self._flights.close(flight)
                 flight.fail(error)
                 return
         if lease is None:
             return
-        stop = self._leasing.keep(port, call, flight, lease) if lease.granted else _nothing
+        stop = self.leasing.keep(port, Held(call, flight, lease)) if lease.granted else _nothing
         try:
             await self._load(port, call, flight, lease)
         finally:
@@ -52,41 +52,38 @@ class Loading:
         entry = CurrentEntry(lambda: stale_value(call))
         started = port.monotonic()
         self._flights.send(flight, loads=True)
-        around = () if call.background else LOADING.get()
-        inside, current = LOADING.set((*around, flight)), CURRENT.set(entry)
         try:
-            value = checked(await call.load(), flight.key)
+            with Inside(flight, entry, background=call.background):
+                value = checked(await call.load(), flight.key)
         except Exception as error:  # it belongs to the members, whatever it is
-            await self._failed(port, call, flight, lease, error)
+            await self._failed(port, call, flight, lease, entry, error)
             return
         except BaseException as error:  # it belongs to the caller that opened the flight; the others start again
             flight.interruption = error
             self._flights.close(flight)
             if lease.token:
-                self._leasing.give_back_apart(port, call, lease.token)
+                self.leasing.give_back_apart(port, call, lease.token)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise  # the program is to end, even if that caller has left
             return
-        finally:
-            with suppress(ValueError):  # closed in another context, by the garbage collector
-                CURRENT.reset(current)
-                LOADING.reset(inside)
         try:
-            await self._settling.keep(port, call, flight, lease, entry, value, port.monotonic() - started)
+            await self.settling.keep(port, call, flight, lease, entry, value, port.monotonic() - started)
         except Exception as error:  # a value that cannot be stored, a `condition` or `ttl` of the user that raised
             await self._give_up(port, call, flight, lease, error)
         except BaseException:
             if lease.token:
-                self._leasing.give_back_apart(port, call, lease.token)
+                self.leasing.give_back_apart(port, call, lease.token)
             raise
 
-    async def _failed(self, port: Port, call: Call, flight: Flight, lease: Lease, error: Exception) -> None:
+    async def _failed(
+        self, port: Port, call: Call, flight: Flight, lease: Lease, entry: CurrentEntry, error: Exception
+    ) -> None:
         """Give the loader's error to the members, and store it if it is one that is stored."""
         cause = original_error(error)
         self.note_failure(call, cause)
         try:
             if isinstance(cause, call.plan.errors) and lease.granted:
-                kept = await self._settling.keep_error(port, call, flight, lease, cause)
+                kept = await self.settling.keep_error(port, call, flight, lease, entry, cause)
                 lease = NO_LEASE if kept else lease
         except Exception as failure:  # of the user's `ttl`, or of Redis
             error = failure
@@ -99,7 +96,7 @@ class Loading:
         self._flights.close(flight)
         if lease.token:
             with suppress(BackendError):  # it runs out
-                await port.call(self._leasing.give_back(call, lease.token, port.now() if failed else None))
+                await port.call(self.leasing.give_back(call, lease.token, port.now() if failed else None))
         if not flight.future.done():
             flight.fail(error)
 
@@ -107,6 +104,27 @@ class Loading:
         """Tell that the user's function raised."""
         if self._recorder.hooks:
             self._recorder.emit(LoadFailed(call.plan.tally.pattern, call.key, type(error).__name__))
+
+
+class Inside:
+    """Marks the code around which a flight's loader runs, and the entry that it loads."""
+
+    __slots__ = ("_background", "_entry", "_flight", "_tokens")
+
+    def __init__(self, flight: Flight, entry: CurrentEntry, *, background: bool) -> None:
+        self._flight = flight
+        self._entry = entry
+        self._background = background
+
+    def __enter__(self) -> None:
+        around = () if self._background else LOADING.get()
+        self._tokens = LOADING.set((*around, self._flight)), CURRENT.set(self._entry)
+
+    def __exit__(self, *_: object) -> None:
+        inside, current = self._tokens
+        with suppress(ValueError):  # closed in another context, by the garbage collector
+            CURRENT.reset(current)
+            LOADING.reset(inside)
 
 
 def checked(value: object, key: str) -> object:

@@ -38,7 +38,7 @@ async def look_at(caching: Caching, port: Port, calls: Sequence[Call]) -> Sequen
     keys = [call.key for call in calls]
     declared = list(dict.fromkeys(tag for call in calls for tag in call.tags))
     try:
-        raws, versions = await _read(caching, port, keys, declared)
+        raws, versions = await read_raw(caching, port, keys, declared)
         looks = await caching.reading.examine_all(port, plan, keys, raws, [call.tags for call in calls], versions)
     except BackendError as error:
         caching.reading.failed("MGET", plan, error)
@@ -48,9 +48,14 @@ async def look_at(caching: Caching, port: Port, calls: Sequence[Call]) -> Sequen
     return calls
 
 
-async def _read(
+async def read_raw(
     caching: Caching, port: Port, keys: Sequence[str], tags: Sequence[str]
 ) -> tuple[list[Reply], dict[str, Versions | None]]:
+    """Read entries and the versions of tags in one round trip.
+
+    Raises:
+        BackendError: Redis could not be used.
+    """
     if not tags:
         return await port.call(mget(keys)), {}
     raws, found = await port.pipeline([mget(keys), caching.reading.read_tags(tags)])

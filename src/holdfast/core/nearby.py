@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from holdfast._near import NOT_KEPT, Near, Snapshot, shareable
-from holdfast.codec import NOT_PLAIN
+from holdfast.codec import Codec
 from holdfast.core.plan import Outcome, Plan
+from holdfast.core.records import Recorder
+from holdfast.events import Hit
 from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Unreadable
 from holdfast.policy.names import Names
 from holdfast.port import Port
@@ -30,40 +33,77 @@ class Kept(NamedTuple):
     tags: tuple[str, ...]
 
 
+class _Encoded(int):
+    """Where in an entry the payload lies that is decoded for each caller."""
+
+    __slots__ = ()
+
+
+NOTHING: Final = object()
+"""What `Nearby.value` gives where nothing may be served."""
+
+
 class Nearby:
     """The near cache of one layer, and the listener that keeps it true."""
 
-    def __init__(self, near: Near, names: Names) -> None:
+    def __init__(self, near: Near, names: Names, recorder: Recorder) -> None:
         self.near = near
+        self._recorder = recorder
         self._names = names
         self._own: set[bytes] = set()
 
+    def reader(self, plan: Plan, clock: Callable[[], float]) -> Callable[[str], Any]:
+        """Return what gives the value that is kept under a key, or `NOTHING` if it may not be served.
+
+        This is the whole of a hit in the process, in one function. What it leaves out, such as looking at the frame
+        once more, was done when the entry was kept.
+
+        Args:
+            plan: how the entries are read.
+            clock: gives monotonic seconds.
+        """
+        find, codec, tally, recorder = self.near.get, plan.codec, plan.tally, self._recorder
+        decode = codec.decode
+
+        def value_of(key: str) -> Any:
+            kept = find(key, clock())
+            if kept is None:
+                return NOTHING
+            value = kept.value
+            if value is NOT_KEPT or kept.reader is not codec:
+                value = _decoded(codec, key, kept.raw)
+            elif type(value) is _Encoded:
+                value = decode(kept.raw[value:])
+            if value is not NOTHING:
+                tally.hits += 1
+                if recorder.hooks:
+                    recorder.emit(Hit(tally.pattern, key, near=True))
+            return value
+
+        return value_of
+
     def hit(self, port: Port, plan: Plan, key: str) -> Outcome | None:
-        """Return what is kept under a key, if it may be served."""
+        """Return what is kept under a key, with its entry, if it may be served."""
         kept = self.near.get(key, port.monotonic())
         if kept is None:
             return None
-        codec = plan.codec
-        if kept.value is not NOT_KEPT and kept.reader is codec:
-            return kept.value, "near", kept.raw
-        try:
-            value = codec.quick(kept.raw)
-            if value is NOT_PLAIN:
-                value = codec.value(codec.open(key, kept.raw))
-        except Unreadable:  # by a function that decodes to something else
-            return None
-        return value, "near", kept.raw
+        value = self.reader(plan, port.monotonic)(key)
+        return None if value is NOTHING else (value, "near", kept.raw)
 
     def moment(self, port: Port) -> Moment:
         """Return the instant before a command is sent that may prove an entry."""
         return Moment(self.near.snapshot(), port.monotonic())
 
-    def keep(self, port: Port, plan: Plan, key: str, found: Kept, moment: Moment) -> None:
-        """Keep an entry that was fresh at its moment, unless something was heard of it since."""
-        self.near.store(
+    def keep(self, port: Port, plan: Plan, key: str, found: Kept, moment: Moment) -> bool:
+        """Keep an entry that was fresh at its moment, unless something was heard of it since; say whether."""
+        value = shareable(found.value)
+        if value is NOT_KEPT:
+            start = plan.codec.payload_start(found.raw)
+            value = _Encoded(start) if start else NOT_KEPT
+        return self.near.store(
             key,
             found.raw,
-            shareable(found.value),
+            value,
             snapshot=moment.snapshot,
             now=port.monotonic(),
             expires=moment.sent + min(plan.near, found.fresh_until - port.now()),
@@ -114,3 +154,11 @@ class Nearby:
     def flushed(self) -> None:
         """Drop everything."""
         self.near.clear()
+
+
+def _decoded(codec: Codec, key: str, raw: bytes) -> Any:
+    """Return the value in an entry, or `NOTHING` for a function that decodes to something else."""
+    try:
+        return codec.value(codec.open(key, raw))
+    except Unreadable:
+        return NOTHING

@@ -11,15 +11,18 @@ The flight is off the map before the command that settles it is sent, so that no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from holdfast._current import CurrentEntry, checked_tags
 from holdfast._flight import PROVEN, Flight, Landing
-from holdfast.commands import Command
+from holdfast._missing import MISSING
+from holdfast.codec import Facts
+from holdfast.commands import Command, Reply
 from holdfast.core.call import Call
 from holdfast.core.leasing import Lease, Leasing
-from holdfast.core.nearby import Kept, Nearby
+from holdfast.core.nearby import Kept, Moment, Nearby
+from holdfast.core.plan import Plan
 from holdfast.core.reading import as_versions
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError, SerializationError
@@ -30,6 +33,8 @@ from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
 
+TAGS_FUNCTION: Final = "what the function of tags= returns"
+
 
 class Loaded(NamedTuple):
     """What a loader brought, ready to be stored."""
@@ -38,10 +43,28 @@ class Loaded(NamedTuple):
     copy: Any
     fresh: float
     """Seconds for which it is fresh; 0 = it is not to be stored."""
+    kept: float
+    """Seconds for which Redis keeps it."""
     load_time: float
     stamps: tuple[Stamp, ...] = ()
     fresh_until: float = 0.0
     """Unix seconds; 0 for what is not to be kept in the process."""
+    derived: bool = False
+    """Whether it has, or may have, tags that only the load gave it."""
+
+
+class After(NamedTuple):
+    """What was read of tags after a load, and then of the epoch."""
+
+    versions: Mapping[str, Versions | None]
+    epoch: Versions | None
+
+
+class Ending(NamedTuple):
+    """The command that ends a lease."""
+
+    does: Literal["fill", "give back", "remove"]
+    command: Command
 
 
 class Settling:
@@ -66,44 +89,93 @@ class Settling:
         load_time: float,
     ) -> None:
         """Encode a loaded value, store it if it is to be stored, and give it to the members."""
-        plan = call.plan
+        fresh, derived = self.weigh(port, call, entry, value)
+        after: After | None = None
+        if derived and fresh and lease.epoch is not None:
+            after = await self.read_after(port, call.plan, derived, call.plan.kept_for(fresh))
+        loaded = self.encode(port, call, lease, value, fresh, load_time, derived, after)
+        stored, proven = await self._settle(port, call, flight, lease, loaded)
+        self.land(call, flight, loaded, stored=stored, proven=proven)
+
+    def weigh(self, port: Port, call: Call, entry: CurrentEntry, value: object) -> tuple[float, tuple[str, ...]]:
+        """Return for how many seconds a loaded value is fresh, 0 if it is not to be stored, and the tags it adds."""
         fresh = _freshness(port, call, entry, value)
-        stamps = stamps_of(lease.versions)
-        derived = self._derived_tags(call, entry, value) if fresh and plan.keeps else ()
+        return fresh, _added_tags(call, entry, value, stored=bool(fresh)) if call.plan.keeps else ()
+
+    def encode(
+        self,
+        port: Port,
+        call: Call,
+        lease: Lease,
+        value: object,
+        fresh: float,
+        load_time: float,
+        derived: tuple[str, ...],
+        after: After | None,
+    ) -> Loaded:
+        """Return a loaded value ready to be stored.
+
+        A value whose derived tags may have been invalidated since its load is not to be stored.
+
+        Raises:
+            SerializationError: it cannot be stored. What is not to be stored need not be storable: its callers share
+                it as it is.
+        """
+        plan = call.plan
+        stamps = stamps_of({tag: lease.versions[tag] for tag in call.tags if tag in lease.versions})
         if derived:
-            more = await self._stamps_after(port, call, lease, derived, plan.kept_for(fresh))
+            more = _stamps_after(plan, lease, derived, after)
             fresh = fresh if more is not None else 0.0
             stamps += more or ()
         now = port.now()
+        nothing = value is MISSING and plan.codec.nothing
+        facts = Facts(
+            id=lease.token if lease.granted else "",
+            created=now,
+            fresh_until=now + fresh,
+            load_time=load_time,
+            stamps=stamps,
+            lingers=plan.leeway.extra > 0 and not nothing,
+        )
+        kept = fresh if nothing else plan.kept_for(fresh)
         raw: bytes | None = None
         copy = value
         try:
-            raw, copy = plan.codec.encode_checked(
-                flight.key,
-                value,
-                id=lease.token if lease.granted else "",
-                created=now,
-                fresh_until=now + fresh,
-                load_time=load_time,
-                stamps=stamps,
-                lingers=plan.leeway.extra > 0,
-            )
+            if nothing:
+                raw = plan.codec.encode_nothing(call.key, **facts)
+            else:
+                raw, copy = plan.codec.encode_checked(call.key, value, **facts)
         except SerializationError:
             if fresh and plan.keeps:
-                raise  # what is not to be stored need not be storable; its callers share it as it is
-        loaded = Loaded(raw, copy, fresh, load_time, stamps, now + fresh)
-        stored, proven = await self._settle(port, call, flight, lease, loaded, derived=bool(derived))
-        proof = PROVEN if proven else flight.loaded_from
-        flight.land(Landing(raw, plan.codec, stored, proof, value=value if raw is None else None), copy)
-        if stored and call.background:
-            self._recorder.emit(Refreshed(plan.tally.pattern, call.key, background=True))
+                raise
+        return Loaded(raw, copy, fresh, kept, load_time, stamps, now + fresh, bool(derived) or plan.tags_of is not None)
 
-    async def keep_error(self, port: Port, call: Call, flight: Flight, lease: Lease, error: BaseException) -> bool:
+    def land(self, call: Call, flight: Flight, loaded: Loaded, *, stored: bool, proven: bool) -> None:
+        """Give what was loaded to the members for whom it is proven."""
+        proof = PROVEN if proven else flight.loaded_from
+        value = loaded.copy if loaded.raw is None else None
+        flight.land(Landing(loaded.raw, call.plan.codec, stored, proof, value=value), loaded.copy)
+        if stored and call.background:
+            self._recorder.emit(Refreshed(call.plan.tally.pattern, call.key, background=True))
+
+    async def keep_error(
+        self, port: Port, call: Call, flight: Flight, lease: Lease, entry: CurrentEntry, error: BaseException
+    ) -> bool:
         """Store an exception; False if it would not come back as it is, or is not to be stored."""
         plan = call.plan
-        fresh = plan.lifetime.seconds_for(error, port.random())
-        now = port.now()
+        if not plan.keeps or not entry.storing:
+            return False
+        fresh = plan.lifetime.seconds_for(error, port.random(), instead=entry.ttl)
         stamps = stamps_of(lease.versions)
+        derived = _added_tags(call, entry, error, stored=False)
+        if derived:
+            known = lease.epoch is not None
+            after = await self.read_after(port, plan, derived, plan.kept_for(fresh)) if known else None
+            more = _stamps_after(plan, lease, derived, after)
+            if more is None:
+                return False
+            stamps += more
+        now = port.now()
         raw = plan.codec.encode_error(
             call.key,
             error,
@@ -115,112 +187,137 @@ class Settling:
             stamps=stamps,
             lingers=plan.leeway.extra > 0,
         )
-        if raw is None or not fresh or not plan.keeps:
+        if raw is None or not fresh:
             return False
-        await self._settle(port, call, flight, lease, Loaded(raw, None, fresh, 0.0, stamps))
+        await self._settle(port, call, flight, lease, Loaded(raw, None, fresh, plan.kept_for(fresh), 0.0, stamps))
         return True
 
-    async def _settle(
-        self, port: Port, call: Call, flight: Flight, lease: Lease, loaded: Loaded, *, derived: bool = False
-    ) -> tuple[bool, bool]:
+    async def _settle(self, port: Port, call: Call, flight: Flight, lease: Lease, loaded: Loaded) -> tuple[bool, bool]:
         """Store what was loaded, or give the lease back; return whether it is stored, and proven for every member."""
-        self._flights.close(flight)
-        flight.unattended = True  # it is nearly done: whoever leaves now need not stop it
+        self.close(flight)
         if not lease.granted:
             if lease.token:
                 await self._leasing.give_back_quietly(port, call, lease.token)
             return False, True
         try:
-            if call.force and not loaded.fresh:
-                return await self._remove(port, call)
-            if loaded.raw is None or not loaded.fresh:
-                held, _ = await port.call(self._leasing.give_back(call, lease.token))
-                return False, bool(held) and not (derived or loaded.stamps)
-            return await self._fill(port, call, flight, lease, loaded)
+            ending = self.ending(call, lease, loaded)
+            if ending.does == "fill":
+                return await self._fill(port, call, flight, lease, loaded, ending)
+            return self.ended(port, call, lease, loaded, ending, await port.call(ending.command))
         except BackendError as error:
             self._reading.failed("EVALSHA", call.plan, error)
             if call.force:
                 raise  # a refresh was asked for; what it was to replace is still there
             return False, False
 
-    async def _remove(self, port: Port, call: Call) -> tuple[bool, bool]:
-        """Remove the entry that a refresh was to replace."""
-        places = self._names.places(call.key)
-        await port.call(scripts.invalidate(places.value, places.lease, channel=places.news))
-        if self._recorder.hooks:
-            self._recorder.emit(Invalidated(call.plan.tally.pattern, call.key))
-        return False, False
+    def close(self, flight: Flight) -> None:
+        """Take a flight off the map, before the command that settles it is sent."""
+        self._flights.close(flight)
+        flight.unattended = True  # it is nearly done: whoever leaves now need not stop it
 
-    async def _fill(self, port: Port, call: Call, flight: Flight, lease: Lease, loaded: Loaded) -> tuple[bool, bool]:
-        """Store what was loaded if the lease still holds, and read its tags again where that is needed as proof."""
-        plan = call.plan
-        kept = plan.kept_for(loaded.fresh)
-        late = flight.latest >= flight.loaded_from
-        again: list[Command] = []
-        if late or plan.near or kept > plan.tag_life:
-            again = self._read_again(port, call, loaded.stamps, kept)
-        moment = self._nearby.moment(port) if plan.near else None
-        self._nearby.begin_fill(lease.token)
-        try:
-            stored, *found = await port.pipeline([self._fill_command(call, lease, loaded, kept), *again])
-            proven = bool(stored) and (not again or unchanged(loaded.stamps, _by_tag(loaded.stamps, found)))
-            if proven and moment is not None and loaded.fresh_until:
-                tags = tuple(stamp.tag for stamp in loaded.stamps)
-                kept_value = Kept(loaded.raw or b"", loaded.copy, loaded.fresh_until, tags)
-                self._nearby.keep(port, plan, call.key, kept_value, moment)
-        finally:
-            self._nearby.end_fill(lease.token)
-        self._note_fill(call, loaded, kept, stored=bool(stored))
-        return bool(stored) and plan.keeps, proven
-
-    def _fill_command(self, call: Call, lease: Lease, loaded: Loaded, kept: float) -> Command:
+    def ending(self, call: Call, lease: Lease, loaded: Loaded) -> Ending:
+        """Return what is to become of a lease that was granted: what was loaded under it is stored, or it is ended."""
         places = self._names.places(call.key)
-        return scripts.fill(
+        if call.force and not loaded.fresh:  # a refresh removes what it was to replace
+            return Ending("remove", scripts.invalidate(places.value, places.lease, channel=places.news))
+        if loaded.raw is None or not loaded.fresh:
+            return Ending("give back", self._leasing.give_back(call, lease.token))
+        fill = scripts.fill(
             places.value or places.result(lease.token),
             places.lease,
             token=lease.token,
-            frame=loaded.raw or b"",
-            seconds=kept,
+            frame=loaded.raw,
+            seconds=loaded.kept,
             channel=places.news,
         )
+        return Ending("fill", fill)
 
-    def _read_again(self, port: Port, call: Call, stamps: Sequence[Stamp], kept: float) -> list[Command]:
-        """Return what reads the tags of an entry once more; if the entry outlives them, it prolongs them, too."""
-        tags = [stamp.tag for stamp in stamps]
-        if not tags or kept <= call.plan.tag_life:
+    def ended(
+        self,
+        port: Port,
+        call: Call,
+        lease: Lease,
+        loaded: Loaded,
+        ending: Ending,
+        reply: Reply,
+        versions: Mapping[str, Versions | None] | None = None,
+        moment: Moment | None = None,
+    ) -> tuple[bool, bool]:
+        """Return whether a loaded value is stored, and whether it is proven for every member.
+
+        Args:
+            port: of whoever loaded.
+            call: what was loaded.
+            lease: under which.
+            loaded: the value.
+            ending: what was sent.
+            reply: to that.
+            versions: of the tags, if they were read again with it.
+            moment: before that, if the value may be kept in this process.
+        """
+        if ending.does == "remove":
+            self._nearby.near.bump(call.key)
+            if self._recorder.hooks:
+                self._recorder.emit(Invalidated(call.plan.tally.pattern, call.key))
+            return False, False
+        if ending.does == "give back":
+            return False, bool(reply[0]) and not (loaded.derived or loaded.stamps)
+        stored = bool(reply)
+        proven = stored and (versions is None or unchanged(loaded.stamps, versions))
+        kept_near = False
+        if proven and moment is not None and loaded.fresh_until:
+            tags = tuple(stamp.tag for stamp in loaded.stamps)
+            kept = Kept(loaded.raw or b"", loaded.copy, loaded.fresh_until, tags)
+            kept_near = self._nearby.keep(port, call.plan, call.key, kept, moment)
+        if stored and not kept_near:
+            self._nearby.near.bump(call.key)  # what this process has of the key is older
+        self._note_fill(call, loaded, stored=stored)
+        return stored and call.plan.keeps, proven
+
+    async def _fill(
+        self, port: Port, call: Call, flight: Flight, lease: Lease, loaded: Loaded, ending: Ending
+    ) -> tuple[bool, bool]:
+        """Store what was loaded if the lease still holds, and read its tags again where that is needed as proof."""
+        again = self.read_again(port, call.plan, loaded) if self.needs_proof(call.plan, flight, loaded) else []
+        moment = self._nearby.moment(port) if call.plan.near else None
+        self._nearby.begin_fill(lease.token)
+        try:
+            reply, *found = await port.pipeline([ending.command, *again])
+            versions = as_read_again(loaded.stamps, found) if again else None
+            return self.ended(port, call, lease, loaded, ending, reply, versions, moment)
+        finally:
+            self._nearby.end_fill(lease.token)
+
+    def needs_proof(self, plan: Plan, flight: Flight, loaded: Loaded) -> bool:
+        """Say whether the tags of an entry have to be read again when it is stored."""
+        late = flight.latest >= flight.loaded_from
+        return late or plan.near > 0 or loaded.kept > plan.tag_life
+
+    def read_again(self, port: Port, plan: Plan, *loaded: Loaded) -> list[Command]:
+        """Return what reads the tags of entries once more; if an entry outlives them, it prolongs them, too."""
+        tags = list(dict.fromkeys(stamp.tag for one in loaded for stamp in one.stamps))
+        kept = max(one.kept for one in loaded)
+        if not tags or kept <= plan.tag_life:
             return [self._reading.read_tags(tags)] if tags else []
         nonce = port.token()
         return [scripts.tag_versions(self._names.tag(tag), nonce=nonce, seconds=kept) for tag in tags]
 
-    def _derived_tags(self, call: Call, entry: CurrentEntry, value: object) -> tuple[str, ...]:
-        """Return the tags that the loader or its result adds to those of the call."""
-        given = call.plan.tags_of(value) if call.plan.tags_of is not None else ()
-        tags = [guard(tag, "tags") for tag in (*checked_tags(given, "tags="), *entry.tags)]
-        return tuple(dict.fromkeys(tag for tag in tags if tag not in call.tags))
-
-    async def _stamps_after(
-        self, port: Port, call: Call, lease: Lease, tags: tuple[str, ...], kept: float
-    ) -> tuple[Stamp, ...] | None:
-        """Return stamps of tags that were not known before the load, or None if an invalidation may have come between.
+    async def read_after(self, port: Port, plan: Plan, tags: Sequence[str], kept: float) -> After | None:
+        """Read tags that were not known before the load; None if that cannot be done now.
 
         The versions are read first, then the epoch, which every invalidation writes first. An epoch that is still what
         it was before the load says that none of these versions is newer than the load.
         """
-        if lease.epoch is None:
-            call.plan.derivation.expected = True  # from the next load on, it is read
-            return None
-        nonce, life = port.token(), max(kept, call.plan.tag_life)
+        nonce, life = port.token(), max(kept, plan.tag_life)
         reads = [scripts.tag_versions(self._names.tag(tag), nonce=nonce, seconds=life) for tag in tags]
         epoch = Command(("GET", self._names.epoch), (self._names.epoch,), True)
         try:
             *versions, now = await port.steps(reads, [epoch])
         except BackendError:
             return None  # what cannot be read proves nothing
-        if parse_versions(now) != lease.epoch:
-            return None
-        return stamps_of(dict(zip(tags, map(parse_versions, versions), strict=True)))
+        return After(dict(zip(tags, map(parse_versions, versions), strict=True)), parse_versions(now))
 
-    def _note_fill(self, call: Call, loaded: Loaded, kept: float, *, stored: bool) -> None:
+    def _note_fill(self, call: Call, loaded: Loaded, *, stored: bool) -> None:
         plan = call.plan
         if not plan.keeps:
             return
@@ -230,7 +327,7 @@ class Settling:
             return
         if stored:
             size = len(loaded.raw or b"")
-            self._recorder.emit(Fill(plan.tally.pattern, call.key, size, kept, loaded.load_time))
+            self._recorder.emit(Fill(plan.tally.pattern, call.key, size, loaded.kept, loaded.load_time))
         else:
             self._recorder.emit(FillRefused(plan.tally.pattern, call.key, loaded.load_time))
 
@@ -238,12 +335,42 @@ class Settling:
 def _freshness(port: Port, call: Call, entry: CurrentEntry, value: object) -> float:
     """Return for how many seconds a result is fresh; 0 means not to store it."""
     plan = call.plan
+    if value is MISSING and plan.codec.nothing:
+        return plan.missing.seconds_for(value, port.random()) if plan.missing is not None and entry.storing else 0.0
     if not entry.storing or (plan.condition is not None and not plan.condition(value)):
         return 0.0
     return plan.lifetime.seconds_for(value, port.random(), instead=entry.ttl)
 
 
-def _by_tag(stamps: Sequence[Stamp], replies: Sequence[Any]) -> dict[str, Versions | None]:
+def _stamps_after(plan: Plan, lease: Lease, tags: tuple[str, ...], after: After | None) -> tuple[Stamp, ...] | None:
+    """Return stamps of tags that were not known before the load, or None if an invalidation may have come between."""
+    if lease.epoch is None:
+        plan.derivation.expected = True  # from the next load on, it is read
+        return None
+    if after is None or after.epoch != lease.epoch:
+        return None
+    return stamps_of({tag: after.versions[tag] for tag in tags})
+
+
+def derived_tags(given: object, source: str) -> tuple[str, ...]:
+    """Return tags that a user's code gave, as they stand in keys.
+
+    Raises:
+        ConfigurationError: they are no tags.
+    """
+    return tuple(dict.fromkeys(guard(tag, "a tag") for tag in checked_tags(given, source)))
+
+
+def _added_tags(call: Call, entry: CurrentEntry, value: object, *, stored: bool) -> tuple[str, ...]:
+    """Return the tags that the loader adds to those of the call, and the result if it is to be stored."""
+    plan = call.plan
+    there = stored and (value is not MISSING or not plan.codec.nothing)
+    given = plan.tags_of(value) if plan.tags_of is not None and there else ()
+    tags = (*derived_tags(given, TAGS_FUNCTION), *derived_tags(entry.tags, "tags"))
+    return tuple(dict.fromkeys(tag for tag in tags if tag not in call.tags))
+
+
+def as_read_again(stamps: Iterable[Stamp], replies: Sequence[Reply]) -> dict[str, Versions | None]:
     """Return the versions that were read again: one reply a tag, or one list of all."""
-    found = replies[0] if isinstance(replies[0], list) else replies
-    return as_versions([stamp.tag for stamp in stamps], found)
+    found: Sequence[Reply] = replies[0] if isinstance(replies[0], list) else replies
+    return as_versions(list(dict.fromkeys(stamp.tag for stamp in stamps)), found)

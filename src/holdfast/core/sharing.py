@@ -6,6 +6,8 @@ it looks at Redis, and takes part in the next load.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal, NoReturn
 
 from holdfast._calls import original_error
@@ -113,13 +115,38 @@ class Sharing:
 
     async def _ride(self, port: Port, call: Call, flight: Flight, joined: int, *, opened: bool) -> Outcome:
         """Be a member of a flight until it lands, or until patience is over."""
+        begin = partial(self._begin, port, call, flight, apart=call.plan.in_background) if opened else None
+        return await self.ride(port, call, flight, joined, opened=opened, begin=begin)
+
+    async def ride(
+        self,
+        port: Port,
+        call: Call,
+        flight: Flight,
+        joined: int,
+        *,
+        opened: bool,
+        begin: Callable[[], object] | None = None,
+        spent: float = 0.0,
+    ) -> Outcome:
+        """Be a member of a flight until it lands, or until patience is over.
+
+        Args:
+            port: of the caller.
+            call: what it wants.
+            flight: what it has joined.
+            joined: the flight's count at that time.
+            opened: whether it has opened the flight.
+            begin: starts the work of the flight.
+            spent: seconds of the plan's time-outs that are over already.
+        """
         blocked, inside = blocked_by(port), LOADING.get()
-        patience, then = _patience(port, call, opened=opened)
+        patience, then = _patience(port, call, opened=opened, spent=spent)
         try:
             self._flights.begin_wait(flight, blocked, inside, opened=opened)
             try:
-                if opened:
-                    self._begin(port, call, flight, apart=call.plan.in_background)
+                if begin is not None:
+                    begin()
                 landing = await port.wait(flight.future, patience)
             finally:
                 self._flights.end_wait(flight, blocked, inside)
@@ -131,7 +158,7 @@ class Sharing:
                 return self._too_slow(call, then)
             flight.untangle(error)
             if _is_the_loaders(error, flight):
-                outcome = await self._rescue(port, call, error)
+                outcome = await self.rescue(port, call, error)
                 if outcome is not None:
                     return outcome
             raise
@@ -180,7 +207,7 @@ class Sharing:
         if call.look is NOT_LOOKED and call.plan.keeps:
             call.look = await self._reading.look(port, call.plan, call.key, call.tags)
 
-    async def _rescue(self, port: Port, call: Call, error: BaseException) -> Outcome | None:
+    async def rescue(self, port: Port, call: Call, error: BaseException) -> Outcome | None:
         """Return a stale value instead of the loader's error, where that is allowed."""
         leeway = call.plan.leeway
         if not leeway.stale_if_error or isinstance(original_error(error), call.plan.errors):
@@ -200,6 +227,11 @@ class Sharing:
 
     async def _waited(self, port: Port, call: Call) -> Outcome:
         """Do what is to be done when another's load has taken too long."""
+        outcome = await self.give_up(port, call)
+        return await self._alone(port, call) if outcome is None else outcome
+
+    async def give_up(self, port: Port, call: Call) -> Outcome | None:
+        """Return what a caller takes when another's load has taken too long, or raise; None if it loads for itself."""
         policy = call.plan.on_wait_timeout
         if policy == "raise":
             _fail_in_time(call, f"is being loaded elsewhere for longer than wait={call.plan.wait:g} s")
@@ -208,7 +240,7 @@ class Sharing:
             outcome = self._serving.stale(call, "wait")
             if outcome is not None:
                 return outcome
-        return await self._alone(port, call)
+        return None
 
     async def _alone(self, port: Port, call: Call) -> Outcome:
         """Load for this caller only, and store nothing."""
@@ -217,7 +249,7 @@ class Sharing:
             value = checked(await call.load(), call.key)
         except Exception as error:
             self._loading.note_failure(call, original_error(error))
-            outcome = await self._rescue(port, call, error)
+            outcome = await self.rescue(port, call, error)
             if outcome is None:
                 raise
             return outcome
@@ -234,16 +266,18 @@ class Sharing:
             return value  # nobody shares it
 
 
-def _patience(port: Port, call: Call, *, opened: bool) -> tuple[float | None, Literal["wait", "soft", "hard"]]:
+def _patience(
+    port: Port, call: Call, *, opened: bool, spent: float
+) -> tuple[float | None, Literal["wait", "soft", "hard"]]:
     """Return for how long to wait, and what is the reason to stop then."""
     plan = call.plan
     limits: list[tuple[float, Literal["wait", "soft", "hard"]]] = []
     if not opened:
         limits.append((max(0.0, call.deadline - port.monotonic()), "wait"))
     if plan.soft_timeout is not None and call.look.candidate is not None:
-        limits.append((plan.soft_timeout, "soft"))
+        limits.append((max(0.0, plan.soft_timeout - spent), "soft"))
     if plan.hard_timeout is not None:
-        limits.append((plan.hard_timeout, "hard"))
+        limits.append((max(0.0, plan.hard_timeout - spent), "hard"))
     return min(limits) if limits else (None, "wait")
 
 

@@ -26,9 +26,7 @@ async def read(caching: Caching, port: Port, plan: Plan, key: str, tags: tuple[s
     return MISSING
 
 
-async def info(
-    caching: Caching, port: Port, plan: Plan, key: str, tags: tuple[str, ...] = ()
-) -> EntryInfo | None:
+async def info(caching: Caching, port: Port, plan: Plan, key: str, tags: tuple[str, ...] = ()) -> EntryInfo | None:
     """Describe an entry; None if there is none that may be returned to anybody."""
     try:
         raw, left = await port.pipeline([get(key), pttl(key)])

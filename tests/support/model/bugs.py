@@ -55,17 +55,17 @@ BUGS: Final = (
         {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "(redis.call('GET', KEYS[2]) or ARGV[1]) == ARGV[1]")}),
     Bug("renew_recreates", "P1", "key: slow loads",
         {"renew": ("return 0", "return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2], 'NX') and 1 or 0")}),
-    Bug("token_per_process", "P1", _KEY, {"acquire": _NO_TIME}, port.one_token_a_process),
+    Bug("token_per_process", "P1", "key: threads and loops", {"acquire": _NO_TIME}, port.one_token_a_process),
     Bug("resend_same_token", "P1", "key: sent twice", {"acquire": _NO_TIME}),
     Bug("refresh_without_lease", "P1", "stale: old", plant=core.refresh_without_lease),
     Bug("join_no_proof", "P1", _KEY, plant=core.join_no_proof),
     Bug("join_after_fill_sent", "P1", _KEY, plant=core.join_after_fill_sent),
-    Bug("wake_payload_to_all", "P1", _KEY, {"fill": ("'done ' .. ARGV[1]", "'done ' .. ARGV[2]")},
+    Bug("wake_payload_to_all", "P1", "key: waiting", {"fill": ("'done ' .. ARGV[1]", "'done ' .. ARGV[2]")},
         core.wake_payload_to_all),
-    Bug("late_joiner_takes_read", "P1", _KEY, plant=core.late_joiner_takes_read),
+    Bug("late_joiner_takes_read", "P1", "key: waiting", plant=core.late_joiner_takes_read),
     Bug("coalesce_reads", "P1", _KEY, plant=port.shared_reads),
     Bug("acquire_no_nx", "P2", _KEY, {"acquire": ("if holder and", "if false and")}),
-    Bug("abandon_no_compare", "P2", "key: troubles",
+    Bug("abandon_no_compare", "P2", "key: failing",
         {"abandon": ("(holder == ARGV[1] or string.sub(holder, 1, 16) == ARGV[1])", "true")}),
     Bug("acquire_no_recheck", "P2b", _KEY, {"acquire": ("if left and", "if false and")}),
     Bug("set_keeps_lease", "P1", "key: set", {"put": ("redis.call('UNLINK', KEYS[2])", "")}),
@@ -92,10 +92,15 @@ BUGS: Final = (
     Bug("epoch_before_subscribe", "P1-near", "near: cut off", plant=port.up_too_soon),
     Bug("near_ttl_from_store", "P1-near", "near: lost messages", plant=core.near_ttl_from_store),
     Bug("result_by_name", "P1", "pure: two processes", plant=core.result_by_name),
-    Bug("wake_any_token", "P1", "pure: many", plant=core.wake_any_token),
     Bug("result_to_late_joiners", "P1", "pure: two processes", plant=core.late_joiner_takes_read),
     Bug("cancel_kills_flight", "P3", "key: followers", plant=core.cancel_kills_flight),
     Bug("lease_without_ttl", "P3", "failures: no deadline",
         {"acquire": ("redis.call('SET', KEYS[1], token, 'PX', ARGV[2])", "redis.call('SET', KEYS[1], token)")}),
     Bug("no_poll", "P3", "failures: no deadline", plant=core.no_poll),
 )  # fmt: skip
+
+CANNOT_BE: Final = {
+    "soft_keeps_lease": "no script makes a single key stale: only tags are, and these leave leases alone",
+    "wake_any_token": "no result is taken out of a message; what lies under the token that is watched is looked at",
+}
+"""Mistakes of the specification that there is no place for in this code, and why."""

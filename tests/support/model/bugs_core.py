@@ -10,11 +10,11 @@ from holdfast import commands
 from holdfast._flight import PROVEN, Bell, Flight, Landing
 from holdfast._flights import Flights
 from holdfast.core import changing, leasing, reading, settling
-from holdfast.core.leasing import _Asking
+from holdfast.core.leasing import Asking
 from holdfast.core.loading import Loading
 from holdfast.core.nearby import Nearby
 from holdfast.core.reading import Reading
-from holdfast.core.settling import Settling
+from holdfast.core.settling import Ending, Settling
 from holdfast.policy.freshness import Versions, parse_versions, stamps_of
 from holdfast.policy.names import Places
 from holdfast.scripts import cache as scripts
@@ -22,50 +22,25 @@ from holdfast.scripts import cache as scripts
 
 def refresh_without_lease(patch: pytest.MonkeyPatch) -> None:
     """A refresh in the background stores without comparing."""
-    right = Settling._fill_command
+    right = Settling.ending
 
-    def fill(self: Settling, call: Any, lease: Any, loaded: Any, kept: float) -> Any:
-        if call.background:
-            return commands.put(call.key, loaded.raw, kept)
-        return right(self, call, lease, loaded, kept)
+    def ending(self: Settling, call: Any, lease: Any, loaded: Any) -> Ending:
+        if call.background and loaded.raw is not None:
+            return Ending("fill", commands.put(call.key, loaded.raw, loaded.kept))
+        return right(self, call, lease, loaded)
 
-    patch.setattr(Settling, "_fill_command", fill)
+    patch.setattr(Settling, "ending", ending)
 
 
 def join_no_proof(patch: pytest.MonkeyPatch) -> None:
     """Followers take the value though the fill was refused."""
-    right = Settling._fill
-
-    async def fill(self: Settling, *args: Any) -> tuple[bool, bool]:
-        return (await right(self, *args))[0], True
-
-    patch.setattr(Settling, "_fill", fill)
+    right = Settling.ended
+    patch.setattr(Settling, "ended", lambda self, *args: (right(self, *args)[0], True))
 
 
 def join_after_fill_sent(patch: pytest.MonkeyPatch) -> None:
     """A flight can be joined until the reply of its fill is here."""
-    patch.setattr(Settling, "__init__", _with_open_flights(Settling.__init__))
-
-
-class _StayOpen:
-    """Flights that are not closed for a fill."""
-
-    def __init__(self, flights: Flights) -> None:
-        self._flights = flights
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._flights, name)
-
-    def close(self, flight: Flight) -> None:
-        """Leave it joinable."""
-
-
-def _with_open_flights(right: Any) -> Any:
-    def init(self: Settling, *args: Any) -> None:
-        right(self, *args)
-        self._flights = _StayOpen(self._flights)  # type: ignore[assignment]  # the mistake
-
-    return init
+    patch.setattr(Settling, "close", lambda *_: None)
 
 
 class _LoudBell(Bell):
@@ -86,7 +61,7 @@ class _LoudBell(Bell):
 def wake_payload_to_all(patch: pytest.MonkeyPatch) -> None:
     """A woken flight hands the value in the message to all its members."""
     patch.setattr(leasing, "Bell", _LoudBell)
-    right = _Asking.wait
+    right = Asking.wait
 
     async def wait(self: Any, lease: float) -> bool:
         again = await right(self, lease)
@@ -96,26 +71,18 @@ def wake_payload_to_all(patch: pytest.MonkeyPatch) -> None:
             return False
         return again
 
-    patch.setattr(_Asking, "wait", wait)
-
-
-def wake_any_token(patch: pytest.MonkeyPatch) -> None:
-    """A message is taken for the result that is waited for, whatever its token."""
-    patch.setattr(leasing, "Bell", _LoudBell)
-    right = _Asking.ask
-
-    async def ask(self: Any) -> Any:
-        if self.bell is not None and self.bell.told is not None:
-            self.watched, self.bell.told = self.bell.told.decode(), None
-        return await right(self)
-
-    patch.setattr(_Asking, "ask", ask)
+    patch.setattr(Asking, "wait", wait)
 
 
 def late_joiner_takes_read(patch: pytest.MonkeyPatch) -> None:
     """A value found by `acquire` goes to those, too, who joined after it was sent."""
-    right = _Asking._land
-    patch.setattr(_Asking, "_land", lambda self, raw, versions, proof: right(self, raw, versions, PROVEN))
+    right = Asking.land
+
+    def land(self: Asking, look: Any) -> bool:
+        self.number = self.watched_at = PROVEN
+        return right(self, look)
+
+    patch.setattr(Asking, "land", land)
 
 
 def sie_candidate_to_all(patch: pytest.MonkeyPatch) -> None:
@@ -180,7 +147,7 @@ def tag_versions_remembered(patch: pytest.MonkeyPatch) -> None:
 
 def fill_proof_without_tags(patch: pytest.MonkeyPatch) -> None:
     """STORED is proof enough for followers of a tagged entry."""
-    patch.setattr(Settling, "_read_again", lambda *_: [])
+    patch.setattr(Settling, "needs_proof", lambda *_: False)
 
 
 def proof_missing_is_equal(patch: pytest.MonkeyPatch) -> None:
@@ -196,23 +163,22 @@ def proof_missing_is_equal(patch: pytest.MonkeyPatch) -> None:
 def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
     """Tags of the result are stamped without comparing the epoch."""
 
-    async def after(self: Settling, port: Any, call: Any, lease: Any, tags: tuple[str, ...], kept: float) -> Any:
-        reads = [scripts.tag_versions(self._names.tag(tag), nonce=port.token(), seconds=9999) for tag in tags]
-        return stamps_of(dict(zip(tags, map(parse_versions, await port.pipeline(reads)), strict=True)))
+    def after(_: Any, __: Any, tags: tuple[str, ...], found: Any) -> Any:
+        return None if found is None else stamps_of({tag: found.versions[tag] for tag in tags})
 
-    patch.setattr(Settling, "_stamps_after", after)
+    patch.setattr(settling, "_stamps_after", after)
 
 
 def missing_epoch_is_equal(patch: pytest.MonkeyPatch) -> None:
     """An epoch that is missing when it is read again counts as unchanged."""
-    right = Settling._stamps_after
+    right = settling._stamps_after
 
-    async def after(self: Settling, port: Any, call: Any, lease: Any, tags: Any, kept: float) -> Any:
-        with pytest.MonkeyPatch.context() as inner:
-            inner.setattr(settling, "parse_versions", lambda raw: lease.epoch if raw is None else parse_versions(raw))
-            return await right(self, port, call, lease, tags, kept)
+    def after(plan: Any, lease: Any, tags: Any, found: Any) -> Any:
+        if found is not None and found.epoch is None:
+            found = found._replace(epoch=lease.epoch)
+        return right(plan, lease, tags, found)
 
-    patch.setattr(Settling, "_stamps_after", after)
+    patch.setattr(settling, "_stamps_after", after)
 
 
 def near_no_generation(patch: pytest.MonkeyPatch) -> None:

@@ -72,8 +72,7 @@ class Subscriber:
         if ear.over:
             return
         ear.subscribed, ear.seen_until = True, len(self.published)
-        if not self.up_too_soon:
-            self.inbox.append((ear, "up", None))
+        self.inbox.append((ear, "up", None))
 
     def publish(self, message: Message) -> None:
         """Put a message on its way to those who are subscribed."""
@@ -92,9 +91,10 @@ class Subscriber:
             if ear.is_up:
                 ear.is_up = False
                 ear.listener.down()
-            if self.up_too_soon:
-                self._up(ear)
             self.asked.append(ear)
+            if self.up_too_soon:
+                ear.is_up = True
+                ear.listener.up()
         elif message is not None and ear.is_up:
             ear.listener.heard(message.topic, message.body)
             if len(ear.topics) > 1:
@@ -105,8 +105,9 @@ class Subscriber:
         if len(ear.topics) > 1:
             for message in self.published[: ear.seen_until]:
                 message.known.add(self.number)
-        ear.is_up = True
-        ear.listener.up()
+        if not ear.is_up:
+            ear.is_up = True
+            ear.listener.up()
 
     def cut(self, *, at_once: bool) -> None:
         """Break the connection; what was on its way may still arrive before that is noticed."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from itertools import count
 from typing import Any, TypeVar
 
 from holdfast.commands import Command, Reply
@@ -18,7 +17,6 @@ from support.model.lines import Batch, Line, Sent
 from support.model.world import World
 
 T = TypeVar("T")
-_threads = count(1000)
 
 
 class WorldPort:
@@ -97,7 +95,12 @@ class WorldPort:
 
     def spawn(self, work: Coroutine[Any, Any, None], ended: Callable[[], object]) -> Cancel:
         """Add an actor, of a thread of its own if the caller blocks."""
-        return self._begin(work, ended, next(_threads) if self._blocking else self._place, apart=True)
+        return self._begin(work, ended, self._home.new_place() if self._blocking else self._place, apart=True)
+
+    def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Add an actor, which holds up a blocking caller until it is through."""
+        if not (self._home.dead or self._world.over):
+            self._begin(work(), lambda: None, self._place)
 
     def _begin(
         self, work: Coroutine[Any, Any, None], ended: Callable[[], object], place: int, *, apart: bool = False

@@ -25,9 +25,8 @@ class Change:
 
     version: int
     process: int
+    called: float
     returned: float
-    number: int
-    """How many had returned before."""
     soft: bool
     messages: list[Any]
     """What it published."""
@@ -39,8 +38,6 @@ class Load:
 
     process: int
     leased: bool
-    changes: int
-    """How many changes had returned when it began."""
 
 
 @dataclass(eq=False, slots=True)
@@ -85,23 +82,29 @@ class Promises:
         deaf = bool(self.near) and not any(ear.is_up for ear in process.subscriber.ears if len(ear.topics) > 1)
         return Caller(process, now, len(self.changes), unheard, deaf)
 
-    def returned(self, process: Any, version: int, since: int, *, soft: bool = False) -> None:
+    def calling(self) -> tuple[int, float, int]:
+        """Return what `returned` needs: the version when a change is called, when that is, and what was heard before."""
+        return self.version, self.world.time, len(self.world.published)
+
+    def returned(
+        self, process: Any, called: tuple[int, float, int], *, soft: bool = False, news: bytes = b"gone"
+    ) -> None:
         """Note that a change has returned.
 
         Args:
             process: whose it is.
-            version: of the source, when it was called.
-            since: how many messages had been published then.
+            called: what `calling` gave.
             soft: whether older values may still be served as stale.
+            news: how its messages begin.
         """
-        messages = [message for message in self.world.published[since:] if message.body == b"gone"]
-        change = Change(version, process.number, self.world.time, len(self.changes), soft, messages)
-        self.changes.append(change)
+        version, at, since = called
+        messages = [message for message in self.world.published[since:] if message.body.startswith(news)]
+        self.changes.append(Change(version, process.number, at, self.world.time, soft, messages))
         self.world.say("PROMISED", version, "soft" if soft else "hard", "by process", process.number)
 
     def loading(self, process: Any, *, leased: bool) -> int:
         """Note that the loader is called; return the number of the call."""
-        self.loads.append(Load(process.number, leased, len(self.changes)))
+        self.loads.append(Load(process.number, leased))
         return len(self.loads) - 1
 
     def check(self, caller: Caller, value: int, status: str) -> None:
@@ -121,6 +124,12 @@ class Promises:
             self.world.broken("P1-near" if near else "P1", what)
         if status == "near" and caller.deaf:
             self.world.broken("P1-near", "served while nothing is heard")
+
+    def check_described(self, caller: Caller, created: float) -> None:
+        """See that an entry that was described is not from before a hard change."""
+        for change in self.changes[: caller.changes]:
+            if created < change.called and not change.soft:
+                self.world.broken("P1", f"described what was loaded before version {change.version} was promised")
 
     @staticmethod
     def _unproven(caller: Caller, load: Load, status: str) -> bool:

@@ -14,6 +14,11 @@ from holdfast.policy.freshness import Leeway
 from holdfast.policy.lifetime import Lifetime
 from holdfast.serializers import Serializers
 
+KEY: Final = "m:cache:{k}"
+OUTER: Final = "m:cache:{o}"
+"""An entry that is made of the other, or of nothing in common with it."""
+PURE: Final = "m:flight:{k}"
+TAG: Final = "t"
 ALL_PLACES: Final = ("loop", "loop", "other loop", "thread", "sync in loop")
 TTL: Final = 60.0
 GRACE: Final = 40.0
@@ -31,7 +36,7 @@ def _codec() -> Codec:
 
 
 def _tags_of(value: object) -> tuple[str, ...]:
-    return ("t",)
+    return (TAG,)
 
 
 @dataclass(frozen=True)
@@ -44,22 +49,53 @@ class Scenario:
     late: tuple[str, ...] = ()
     """Those that begin when a change has returned; the same as the others if there are none."""
     processes: int = 2
+    least_callers: int = 1
     most_callers: int = 3
+    """How many more than that, at most, and one less; as many begin late."""
     most_changes: int = 1
     places: tuple[str, ...] = ("loop", "thread")
     troubles: tuple[str, ...] = ()
     most_troubles: int = 2
+    rate: float = 0.03
+    """How likely there is trouble at each step."""
+    evicted: bytes = b""
+    """What the keys begin with that may be lost."""
+    layout: tuple[float, float, float] = (0.7, 0.4, 0.6)
+    """How likely callers, changes and late callers are in the first process."""
+    eager: float = 0.7
+    """How likely late callers begin as soon as a change has returned, and not when everybody else is through."""
+    sent_twice: tuple[str, ...] = (
+        "acquire",
+        "fill",
+        "tag_versions",
+        "tag_invalidate",
+        "invalidate",
+        "abandon",
+        "renew",
+    )
     cluster: float = 0.3
     loss: float = 0.0
     failing: float = 0.0
     """How likely a load fails."""
     refusing: float = 0.0
     """How likely it fails with what is stored."""
+    slow: float = 0.5
+    """How likely it takes long."""
     tags: Literal["", "declared", "derived", "entry"] = ""
     keeps: bool = True
     near: float = 0.0
+    bypass: bool = True
+    filled: float = 0.3
+    """How likely there is an entry at the beginning."""
+    aged: float = 0.0
+    """How likely time passes then."""
     options: dict[str, Any] = field(default_factory=dict)
     leaps: tuple[float, ...] = (TTL + 1, TTL / 2)
+
+    @property
+    def may_time_out(self) -> bool:
+        """Whether callers may get an error because a load takes long."""
+        return "hard_timeout" in self.options or self.options.get("on_wait_timeout") == "raise"
 
     def plan(self) -> Plan:
         """Return how the entries are kept, for one process."""
@@ -91,62 +127,227 @@ _KEY: Final = (
     Scenario("key: threads and loops", processes=1, places=ALL_PLACES, most_changes=2),
     Scenario("key: followers", processes=1, places=_LOOPS, troubles=("cancel", "evict"), late=("fetch",)),
     Scenario("key: troubles", troubles=("kill", "cancel", "evict", "leap", "twin"), failing=0.15, most_changes=2),
-    Scenario("key: sent twice", troubles=("twin",), most_troubles=3),
-    Scenario("key: slow loads", troubles=("leap",), most_troubles=4, most_changes=2),
+    Scenario("key: sent twice", troubles=("twin",), rate=0.1, sent_twice=("acquire",), most_callers=2),
+    Scenario("key: slow loads", troubles=("leap",), most_troubles=4, rate=0.06, leaps=(LEASE / 3 + 1,)),
+    Scenario(
+        "key: waiting", slow=0.8, places=("loop",), least_callers=2, most_callers=2, layout=(0.0, 1.0, 0.0), filled=0.0
+    ),
+    Scenario("key: failing", failing=0.6, places=("loop", "thread"), most_callers=4),
+    Scenario(
+        "key: many", callers=("fetch_many", "fetch_many", "fetch"), changes=("delete",), places=("loop", "thread")
+    ),
+    Scenario(
+        "key: many, troubles",
+        callers=("fetch_many", "fetch"),
+        changes=("invalidate",),
+        failing=0.1,
+        troubles=("kill", "cancel", "evict", "leap"),
+    ),
     Scenario("key: readers", callers=("fetch", "fetch", "info"), late=("read", "read_many", "info"), most_changes=2),
     Scenario("key: refresh", callers=("fetch", "commit", "refresh"), changes=("refresh", "invalidate"), most_changes=2),
     Scenario("key: refresh, troubles", callers=("fetch", "refresh"), changes=("refresh",), troubles=("leap", "evict")),
-    Scenario("key: set", callers=("fetch", "fetch", "read"), changes=("write",)),
-    Scenario("key: delete", callers=("fetch",), changes=("delete",), late=("fetch", "read_many")),
+    Scenario("key: set", callers=("fetch", "fetch", "read"), changes=("write", "write_many")),
+    Scenario(
+        "key: nested",
+        callers=("nested", "nested", "fetch"),
+        changes=("delete",),
+        late=("nested",),
+        cluster=0.0,
+        processes=1,
+        places=ALL_PLACES,
+    ),
+    Scenario(
+        "key: nested, apart",
+        callers=("nested", "nested", "fetch"),
+        changes=("delete",),
+        late=("nested", "read_many"),
+        cluster=0.0,
+        troubles=("cancel", "kill"),
+    ),
 )
 _TAG: Final = (
     Scenario("tag: two processes", changes=("hard",), tags="declared"),
     Scenario("tag: followers", changes=("hard",), tags="declared", processes=1, places=_LOOPS),
     Scenario("tag: and key", changes=("hard", "invalidate", "soft"), tags="declared", most_changes=3),
     Scenario("tag: lost", changes=("hard",), tags="declared", most_changes=2, troubles=("evict", "leap", "twin")),
-    Scenario("tag: sent twice", changes=("hard",), tags="declared", troubles=("twin",), most_troubles=3),
-    Scenario("tag: followers, lost", changes=("hard",), tags="declared", troubles=("evict",), most_callers=4,
-             processes=1, places=("loop",)),
+    Scenario(
+        "tag: sent twice",
+        changes=("hard",),
+        tags="declared",
+        troubles=("twin",),
+        rate=0.1,
+        sent_twice=("tag_versions",),
+        filled=0.0,
+    ),
+    Scenario(
+        "tag: followers, lost",
+        changes=("hard",),
+        tags="declared",
+        troubles=("evict",),
+        rate=0.2,
+        most_callers=4,
+        most_troubles=1,
+        evicted=b"m:tag",
+        filled=0.0,
+        processes=1,
+        places=("loop",),
+    ),
+    Scenario("tag: many", callers=("fetch_many", "fetch"), changes=("hard",), tags="declared", troubles=("evict",)),
+    Scenario("tag: derived, many", callers=("fetch_many", "fetch"), changes=("hard",), tags="derived", cluster=0.5),
     Scenario("tag: set", callers=("fetch", "read"), changes=("write",), tags="declared"),
     Scenario("tag: derived", changes=("hard",), tags="derived", cluster=0.5),
     Scenario("tag: derived, followers", changes=("hard", "invalidate"), tags="derived", processes=1, places=_LOOPS),
-    Scenario("tag: derived, lost", changes=("hard",), tags="derived", troubles=("evict", "twin", "leap"), cluster=0.5),
+    Scenario(
+        "tag: derived, lost",
+        changes=("hard",),
+        tags="derived",
+        troubles=("evict",),
+        rate=0.06,
+        evicted=b"m:tag",
+        cluster=0.5,
+    ),
     Scenario("tag: of the entry", changes=("hard",), tags="entry", options={"derives": False}, most_changes=2),
 )
 _STALE_ONES: Final = (
-    Scenario("stale: soft", changes=("soft", "hard"), tags="declared", most_changes=2, options={"leeway": _STALE}),
-    Scenario("stale: old", changes=("invalidate", "expire"), troubles=("leap", "evict"), options={"leeway": _STALE}),
-    Scenario("stale: if error", changes=("soft", "hard"), tags="declared", failing=0.4, most_changes=2,
-             troubles=("leap", "cancel", "kill"), options={"leeway": Leeway(0.0, GRACE)}),
-    Scenario("stale: key, if error", failing=0.5, places=("loop",), troubles=("leap",),
-             options={"leeway": Leeway(0.0, GRACE)}),
-    Scenario("stale: followers", changes=("soft", "hard"), tags="declared", failing=0.3, processes=1, places=_LOOPS,
-             troubles=("leap",), options={"leeway": _STALE}),
-    Scenario("stale: early refresh", changes=("invalidate",), troubles=("leap",), options={"beta": 1000.0}),
-    Scenario("stale: slow loads", changes=("hard", "invalidate"), tags="declared", troubles=("leap", "cancel"),
-             options={"leeway": _STALE, "soft_timeout": 0.01, "hard_timeout": 0.5}),
+    Scenario(
+        "stale: soft",
+        filled=0.8,
+        aged=0.6,
+        changes=("soft", "hard"),
+        tags="declared",
+        most_changes=2,
+        options={"leeway": _STALE},
+    ),
+    Scenario(
+        "stale: old",
+        filled=0.8,
+        aged=0.6,
+        changes=("invalidate", "expire"),
+        troubles=("leap", "evict"),
+        options={"leeway": _STALE},
+    ),
+    Scenario(
+        "stale: if error",
+        filled=0.8,
+        aged=0.6,
+        changes=("soft", "hard"),
+        tags="declared",
+        failing=0.4,
+        most_changes=2,
+        troubles=("leap", "cancel", "kill"),
+        options={"leeway": Leeway(0.0, GRACE)},
+    ),
+    Scenario(
+        "stale: key, if error",
+        filled=1.0,
+        aged=0.8,
+        failing=0.5,
+        places=("loop",),
+        troubles=("leap",),
+        options={"leeway": Leeway(0.0, GRACE)},
+    ),
+    Scenario(
+        "stale: followers",
+        filled=0.8,
+        aged=0.6,
+        changes=("soft", "hard"),
+        tags="declared",
+        failing=0.3,
+        processes=1,
+        places=_LOOPS,
+        troubles=("leap",),
+        options={"leeway": _STALE},
+    ),
+    Scenario(
+        "stale: early refresh",
+        filled=0.8,
+        aged=0.6,
+        changes=("invalidate",),
+        troubles=("leap",),
+        options={"beta": 1000.0},
+    ),
+    Scenario(
+        "stale: slow loads",
+        filled=0.8,
+        aged=0.6,
+        changes=("hard", "invalidate"),
+        tags="declared",
+        troubles=("leap", "cancel"),
+        options={"leeway": _STALE, "soft_timeout": 0.01, "hard_timeout": 0.5},
+    ),
 )
 _NEAR_ONES: Final = (
-    Scenario("near: key", callers=("fetch", "fetch", "read"), near=_NEAR, leaps=_NEAR_LEAPS, most_changes=2),
-    Scenario("near: own process", callers=("fetch", "read"), near=_NEAR, processes=1, leaps=_NEAR_LEAPS),
-    Scenario("near: tag", changes=("hard", "soft"), tags="declared", near=_NEAR, leaps=_NEAR_LEAPS,
-             options={"leeway": _STALE}),
-    Scenario("near: cut off", near=_NEAR, troubles=("cut", "leap"), most_troubles=3, leaps=_NEAR_LEAPS),
-    Scenario("near: lost messages", near=_NEAR, loss=0.7, troubles=("leap",), most_troubles=3, leaps=_NEAR_LEAPS),
-    Scenario("near: refresh", callers=("fetch", "refresh"), near=_NEAR, leaps=_NEAR_LEAPS),
+    Scenario(
+        "near: key", callers=("fetch", "fetch", "read"), near=_NEAR, filled=0.8, leaps=_NEAR_LEAPS, most_changes=2
+    ),
+    Scenario("near: own process", callers=("fetch", "read"), near=_NEAR, filled=0.8, processes=1, leaps=_NEAR_LEAPS),
+    Scenario(
+        "near: tag",
+        changes=("hard", "soft"),
+        tags="declared",
+        near=_NEAR,
+        filled=0.8,
+        leaps=_NEAR_LEAPS,
+        options={"leeway": _STALE},
+    ),
+    Scenario(
+        "near: cut off", near=_NEAR, filled=0.8, troubles=("cut",), rate=0.1, layout=(0.9, 0.1, 0.9), leaps=_NEAR_LEAPS
+    ),
+    Scenario(
+        "near: lost messages",
+        near=_NEAR,
+        filled=0.8,
+        loss=0.8,
+        troubles=("leap",),
+        rate=0.1,
+        most_troubles=4,
+        layout=(0.8, 0.1, 0.9),
+        eager=0.2,
+        leaps=(_NEAR / 2 + 0.1,) * 5,
+    ),
+    Scenario(
+        "near: many",
+        callers=("fetch_many", "fetch"),
+        near=_NEAR,
+        filled=0.8,
+        leaps=_NEAR_LEAPS,
+        changes=("invalidate",),
+    ),
+    Scenario("near: refresh", callers=("fetch", "refresh"), near=_NEAR, filled=0.8, leaps=_NEAR_LEAPS),
 )
 _PURE: Final = (
     Scenario("pure: two processes", keeps=False),
     Scenario("pure: followers", keeps=False, most_callers=4, most_changes=2),
-    Scenario("pure: many", keeps=False, most_callers=5, most_changes=2, troubles=("leap",), places=("loop",)),
+    Scenario(
+        "pure: many",
+        keeps=False,
+        most_callers=5,
+        most_changes=2,
+        troubles=("leap", "evict"),
+        rate=0.1,
+        most_troubles=4,
+        places=("loop",),
+        leaps=(0.6, 0.6, 5.1),
+        least_callers=2,
+        layout=(0.3, 0.9, 0.2),
+        filled=0.0,
+        eager=0.4,
+    ),
     Scenario("pure: troubles", keeps=False, failing=0.15, troubles=("kill", "cancel", "leap", "evict", "twin")),
 )
 _FAILURES: Final = (
     Scenario("failures: commands", troubles=("fail", "fail", "twin"), most_changes=2, most_troubles=4),
     Scenario("failures: tags", troubles=("fail",), changes=("hard", "invalidate"), tags="declared", most_troubles=3),
+    Scenario("failures: raised", troubles=("fail",), bypass=False, most_troubles=3, most_changes=2),
     Scenario("failures: near", troubles=("fail", "cut"), near=_NEAR, most_troubles=3, leaps=_NEAR_LEAPS),
-    Scenario("failures: stored", failing=0.5, refusing=0.7, options={"errors": True}, tags="declared",
-             changes=("hard", "invalidate")),
+    Scenario(
+        "failures: stored",
+        failing=0.5,
+        refusing=0.7,
+        options={"errors": True},
+        tags="declared",
+        changes=("hard", "invalidate"),
+    ),
     Scenario("failures: no deadline", troubles=("kill", "leap", "cancel"), loss=0.5, options={"wait": float("inf")}),
     Scenario("failures: short waits", troubles=("leap", "fail"), options={"wait": 0.05}, changes=("invalidate",)),
     Scenario("failures: no waits", callers=("fetch", "refresh"), options={"wait": 0.02, "on_wait_timeout": "raise"}),

@@ -7,11 +7,12 @@ is where bad orders hide. Time stands nearly still, and now and then leaps to an
 from __future__ import annotations
 
 import math
+from asyncio import CancelledError
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from holdfast.commands import Command, Reply
 from support.lua_redis import LuaRedis
@@ -20,8 +21,12 @@ from support.model.ledger import Ledger
 from support.model.lines import Batch, Line, unsent_copy
 from support.model.news import Message, Subscriber
 
-_TICK = 0.0005
-_MOST_STEPS = 4000
+_TICK: Final = 0.0005
+_MOST_STEPS: Final = 4000
+
+
+PROMISES: Final = frozenset({"P1", "P1-near", "P2", "P2b", "P3", "P4", "P5", "books", "error"})
+"""What is looked at: those of the specification, that nothing stays behind, and that nothing unexpected is raised."""
 
 
 class Broken(AssertionError):
@@ -30,6 +35,7 @@ class Broken(AssertionError):
     def __init__(self, promise: str, what: str) -> None:
         super().__init__(f"{promise}: {what}")
         self.promise = promise
+        self.log: list[str] = []
 
 
 @dataclass(eq=False, slots=True)
@@ -71,7 +77,6 @@ class World:
         self.published: list[Message] = []
         self.log: list[str] = []
         self.stacks: dict[int, list[Actor]] = {}
-        self.leaps: tuple[float, ...] = ()
         self.trouble: Callable[[], object] | None = None
         """What to do to everybody at some instant; asked before each step."""
         self.over = False
@@ -182,11 +187,17 @@ class World:
         current[:] = [actor]
         actor.step()
         current.clear()
-        if actor.over:
-            self.actors.remove(actor)
-            if actor.blocking:
-                self.stacks[actor.place].remove(actor)
-            self.say(actor.name, "has ended", actor.error or "")
+        if not actor.over:
+            return
+        self.actors.remove(actor)
+        if actor.blocking:
+            self.stacks[actor.place].remove(actor)
+        error = actor.error
+        self.say(actor.name, "has ended", error or "")
+        if isinstance(error, Broken):
+            raise error
+        if error is not None and not isinstance(error, CancelledError):
+            self.broken("error", f"{actor.name} raised {error!r}")
 
     def _execute(self, line: Line) -> None:
         line.execute(self.execute)
@@ -194,7 +205,8 @@ class World:
     def execute(self, command: Command) -> Reply:
         """Execute a command in Redis, and look at what it did."""
         reply = self.ledger.execute(command)
-        self.say("    redis", self.ledger.told(command, reply))
+        if self.verbose:
+            self.say("    redis", self.ledger.told(command, reply))
         return reply
 
     def _answer(self, line: Line) -> None:
@@ -238,7 +250,7 @@ class World:
     def again(self, sent: list[Any]) -> None:
         """Put commands on their way that nobody waits for."""
         line = unsent_copy(sent)
-        line.rank = self.chance.random()
+        line.rank = self.chance.random() ** 3  # rather late
         self.lines.append(line)
 
     def kill(self, home: Any) -> None:

@@ -1,0 +1,73 @@
+"""What scripts are called in what goes to a server, and how to see to it that a server knows them all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+from holdfast import Layer, scripts
+from holdfast.commands import Command, Reply
+from support.recording import Seen
+from support.standalone import Standalone
+
+_FILES: Final = [each for each in files(scripts).iterdir() if each.name.endswith(".lua")]
+SCRIPTS: Final = {scripts.load(each.name[:-4]).digest: each.name[:-4] for each in _FILES}
+"""The names of all scripts, by digest."""
+
+
+def named(sent: Command | Seen) -> str:
+    """Return what a command is called: a script by its own name, such as ``"fill"``."""
+    if isinstance(sent, Command):
+        return SCRIPTS[str(sent.words[1])] if sent.name == "EVALSHA" else sent.name
+    return SCRIPTS[sent.words[1].decode()] if sent.name == "EVALSHA" else sent.name
+
+
+def teach(nodes: Iterable[Standalone]) -> None:
+    """Let servers know all scripts, so that none has to be sent in full."""
+    for node in nodes:
+        for each in _FILES:
+            node.client.script_load(each.read_text(encoding="utf-8"))
+
+
+class Sent:
+    """What a layer sends, one tuple of names a round trip to a single server."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.trips: list[tuple[str, ...]] = []
+        layer.engine.blocking = _Counting(layer.engine.blocking, self.trips)
+        layer.engine.asyncio = _Counting(layer.engine.asyncio, self.trips)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of all commands, in order."""
+        return [name for trip in self.trips for name in trip]
+
+
+class _Counting:
+    """A port that notes what it passes on."""
+
+    def __init__(self, port: Any, trips: list[tuple[str, ...]]) -> None:
+        self._port = port
+        self._trips = trips
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    def call_now(self, command: Command) -> Reply:
+        self._trips.append((named(command),))
+        return self._port.call_now(command)
+
+    async def call(self, command: Command) -> Reply:
+        self._trips.append((named(command),))
+        return await self._port.call(command)
+
+    async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
+        self._trips.append(tuple(map(named, commands)))
+        replies: list[Reply] = await self._port.pipeline(commands)
+        return replies
+
+    async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
+        self._trips.append(tuple(named(command) for step in steps for command in step))
+        replies: list[Reply] = await self._port.steps(*steps)
+        return replies

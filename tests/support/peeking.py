@@ -1,0 +1,47 @@
+"""Looking and reaching behind a layer's back, as another program would that uses the same Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from holdfast import Layer
+from holdfast.commands import Command, Reply
+from holdfast.events import Event
+
+
+def ask(layer: Layer, *words: str | bytes | int, key: str) -> Reply:
+    """Send a command of one key past everything that the layer knows."""
+    return layer.engine.backend.blocking.call_now(Command(words, (key,)))
+
+
+def forget(layer: Layer, *keys: str) -> None:
+    """Remove keys as an eviction does: nobody publishes it."""
+    for key in keys:
+        ask(layer, "UNLINK", key, key=key)
+
+
+def tag_key(layer: Layer, tag: str) -> str:
+    """Return the key of a tag's versions."""
+    return layer.engine.caching.names.tag(tag)
+
+
+def told(layer: Layer, *kinds: type[Event]) -> list[Any]:
+    """Return a list that grows by each event of some kinds."""
+    events: list[Any] = []
+    layer.add_hook(lambda event: isinstance(event, kinds or Event) and events.append(event))
+    return events
+
+
+def idle(layer: Layer) -> bool:
+    """Say whether nothing is being loaded."""
+    return not layer.engine.caching.flights._open
+
+
+def near_is_up(layer: Layer) -> bool:
+    """Say whether the layer hears the news, so that it may keep entries in the process."""
+    return layer.engine.caching.nearby.near.snapshot().epoch is not None
+
+
+def is_near(layer: Layer, key: str) -> bool:
+    """Say whether the layer has an entry in the process, by the key in Redis."""
+    return layer.engine.caching.nearby.near.get(key, layer.engine.blocking.monotonic()) is not None
