@@ -29,11 +29,13 @@ class Command(NamedTuple):
     """Seconds for which the server may hold the reply back on purpose; such a command gets a connection of its own."""
     fallback: tuple[Word, ...] = ()
     """What to send when the server answers NOSCRIPT: the same call as EVAL."""
+    script: str = ""
+    """The name of the script that it calls."""
 
     @property
     def name(self) -> str:
-        """The command's name, for messages."""
-        return str(self.words[0])
+        """The command's name, for messages: of a script, what that is called."""
+        return self.script or str(self.words[0])
 
 
 def get(key: str) -> Command:

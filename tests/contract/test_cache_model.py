@@ -15,9 +15,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.model.broken import Broken
 from support.model.play import play, told
 from support.model.scenarios import SCENARIOS
-from support.model.world import Broken
 
 INTERLEAVINGS = int(os.environ.get("HOLDFAST_INTERLEAVINGS", "20000"))
 FIRST = int(os.environ.get("HOLDFAST_FIRST_SEED", "0"))

@@ -110,14 +110,14 @@ def test_what_changes_an_entry_raises_whatever_the_policy(colour: Colour, on_fai
                 layer.add_hook(told.append)
                 handle, cache = colour.of(entries(function)), colour.of(layer.cache)
                 changes: list[tuple[str, Callable[[], Any]]] = [
-                    ("UNLINK", lambda: handle.invalidate(1)),
-                    ("SET", lambda: handle.set(1, 1)),
-                    ("SET", lambda: handle.refresh(1)),
+                    ("invalidate", lambda: handle.invalidate(1)),
+                    ("put", lambda: handle.set(1, 1)),
+                    ("acquire", lambda: handle.refresh(1)),
                     ("GET", lambda: handle.info(1)),
-                    ("SET", lambda: cache.set("a", 1, 60)),
-                    ("SET", lambda: cache.set_many({"a": 1, "b": 2}, 60)),
-                    ("UNLINK", lambda: cache.delete("a")),
-                    ("PEXPIRE", lambda: cache.expire("a", 60)),
+                    ("put", lambda: cache.set("a", 1, 60)),
+                    ("put", lambda: cache.set_many({"a": 1, "b": 2}, 60)),
+                    ("invalidate", lambda: cache.delete("a")),
+                    ("expire", lambda: cache.expire("a", 60)),
                 ]
                 for operation, change in changes:
                     with pytest.raises(BackendUnavailable, match=f"^{operation}: Redis at "):
@@ -170,9 +170,9 @@ def test_a_value_that_cannot_be_stored_any_more(colour: Colour, on_failure: Any)
                     value, info = await colour.of(entries(function)).call(1)
                     assert (value, info.status, info.remaining) == (1, "miss", 0)
                 else:
-                    with pytest.raises(BackendUnavailable, match="SET: "):
+                    with pytest.raises(BackendUnavailable, match="fill: "):
                         await colour.call(function, 1)
-                assert names(told) == ["Miss", "BackendFailed(SET)"]
+                assert names(told) == ["Miss", "BackendFailed(fill)"]
 
     colour.run(scenario)
 
@@ -190,7 +190,7 @@ def test_a_full_server_still_serves_what_it_has(colour: Colour) -> None:
                 layer.add_hook(told.append)
                 assert await colour.call(function, 1) == 2
                 assert await colour.call(function, 2) == 4
-                assert names(told) == ["Hit", "Miss", "BackendFailed(SET)"]
+                assert names(told) == ["Hit", "Miss", "BackendFailed(acquire)"]
                 with pytest.raises(BackendError, match="out of memory: raise maxmemory"):
                     await colour.of(layer.cache).set("a", 1, 60)
                 assert await colour.of(entries(function)).invalidate(1)

@@ -75,9 +75,17 @@ class Direct:
         return replies
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
-        """Send everything together: one server executes a pipeline in order."""
-        return await self.pipeline([command for step in steps for command in step])
+        """Send everything together: one server executes a pipeline in order.
+
+        Scripts go with their text. One that the server has forgotten would be sent again after all the others.
+        """
+        return await self.pipeline([_whole(command) for step in steps for command in step])
 
     def servers(self) -> list[Server]:
         """Return the one server."""
         return [self._server]
+
+
+def _whole(command: Command) -> Command:
+    """Return a command that the server can execute whatever it remembers."""
+    return command._replace(words=command.fallback, fallback=()) if command.fallback else command

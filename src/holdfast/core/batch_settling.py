@@ -119,7 +119,7 @@ class BatchSettling:
                 ends[call.key] = self._settling.ended(port, call, lease, loaded, ending, reply, versions, moment)
             return ends
         except BackendError as error:
-            self._leasing.reading.failed("EVALSHA", plan, error)
+            self._leasing.reading.failed("fill", plan, error)
             if ready[0][0].call.force:
                 raise  # a refresh was asked for; what it was to replace is still there
             return {held.call.key: (False, False) for held, _ in ready}

@@ -86,7 +86,7 @@ async def _stamps(caching: Caching, port: Port, plan: Plan, tags: tuple[str, ...
     try:
         versions = await port.pipeline(reads)
     except BackendError as error:
-        caching.recorder.backend_failed(plan.tally, "EVALSHA", error)
+        caching.recorder.backend_failed(plan.tally, reads[0].name, error)
         raise
     return stamps_of(dict(zip(tags, map(parse_versions, versions), strict=True)))
 

@@ -110,7 +110,7 @@ class Leasing:
                 one.unanswered = True  # once more, in place of what the lost one may have got
             return [AGAIN] * len(asking)
         call = asking[0].call
-        self.reading.failed("EVALSHA", call.plan, error)
+        self.reading.failed("acquire", call.plan, error)
         if call.force:
             raise error  # a refresh was asked for; what it was to replace is still there
         return [Lease(one.flight.nonce) for one in asking]

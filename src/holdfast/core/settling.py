@@ -205,7 +205,7 @@ class Settling:
                 return await self._fill(port, call, flight, lease, loaded, ending)
             return self.ended(port, call, lease, loaded, ending, await port.call(ending.command))
         except BackendError as error:
-            self._reading.failed("EVALSHA", call.plan, error)
+            self._reading.failed("fill", call.plan, error)
             if call.force:
                 raise  # a refresh was asked for; what it was to replace is still there
             return False, False

@@ -28,7 +28,11 @@ class Script:
         """Return the call of this script: EVALSHA, with EVAL as what to send if the server does not know it."""
         tail = (len(keys), *keys, *arguments)
         return Command(
-            ("EVALSHA", self.digest, *tail), tuple(keys), self.repeatable, fallback=("EVAL", self.source, *tail)
+            ("EVALSHA", self.digest, *tail),
+            tuple(keys),
+            self.repeatable,
+            fallback=("EVAL", self.source, *tail),
+            script=self.name,
         )
 
 

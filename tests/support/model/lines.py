@@ -8,8 +8,9 @@ executed all the same, at any later time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 from holdfast.commands import Command, Reply
@@ -24,8 +25,8 @@ class Batch:
     replies: list[Reply]
     sender: Actor | None
     left: int
+    """How many replies are still to come."""
     error: BackendError | None = None
-    items: list[Sent] = field(default_factory=list)
 
     @property
     def over(self) -> bool:
@@ -41,29 +42,24 @@ class Sent:
     batch: Batch
     place: int
     """Of its reply among those of the batch."""
-    line: Line
-    executed: bool = False
 
 
 @dataclass(eq=False, slots=True)
 class Line:
-    """One connection. `execute` and `answer` are chosen apart."""
+    """One connection. Executing its next command and bringing its next reply are chosen apart."""
 
     home: Any
+    kept: bool
+    """Whether it is used again."""
+    rank: float
+    back_rank: float
     outgoing: deque[Sent] = field(default_factory=deque)
     incoming: deque[Sent] = field(default_factory=deque)
-    kept: bool = False
-    """Whether it is used again."""
-    rank: float = 0.0
-    back_rank: float = 0.0
 
-    def execute(self, redis: Callable[[Command], Reply]) -> Sent:
-        """Have the next command executed."""
-        sent = self.outgoing.popleft()
-        sent.batch.replies[sent.place] = redis(sent.command)
-        sent.executed = True
-        self.incoming.append(sent)
-        return sent
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing will happen on it any more."""
+        return not (self.kept or self.outgoing or self.incoming)
 
     def answer(self) -> Batch:
         """Bring the next replies, all of one batch that are there."""
@@ -75,19 +71,54 @@ class Line:
             batch.sender.wake()
         return batch
 
-    def give_up(self, batch: Batch) -> list[Sent]:
-        """Forget a batch, whose sender is told that it failed; return what had not been executed."""
+    def forget(self, batch: Batch) -> list[Sent]:
+        """Drop a batch; return what of it had not been executed."""
         lost = [sent for sent in self.outgoing if sent.batch is batch]
-        for sent in lost:
-            self.outgoing.remove(sent)
-        for sent in [sent for sent in self.incoming if sent.batch is batch]:
-            self.incoming.remove(sent)
+        self.outgoing = deque(sent for sent in self.outgoing if sent.batch is not batch)
+        self.incoming = deque(sent for sent in self.incoming if sent.batch is not batch)
         return lost
 
 
-def unsent_copy(sent: Sequence[Sent]) -> Line:
-    """Return a connection on which commands are executed once more, or after all, for nobody."""
-    line = Line(None)
-    nobody = Batch([None] * len(sent), None, len(sent))
-    line.outgoing.extend(Sent(one.command, nobody, place, line) for place, one in enumerate(sent))
-    return line
+class Lines:
+    """All connections of a world."""
+
+    def __init__(self, chance: Random) -> None:
+        self._chance = chance
+        self.all: list[Line] = []
+
+    def open(self, home: Any, *, kept: bool) -> Line:
+        """Open a connection of a process."""
+        line = Line(home, kept, self._chance.random(), self._chance.random())
+        self.all.append(line)
+        return line
+
+    def tidy(self, line: Line) -> None:
+        """Forget a connection if nothing will happen on it any more."""
+        if line.is_idle:
+            self.all.remove(line)
+
+    def give_up(self, batch: Batch, error: BackendError) -> None:
+        """Tell a sender that its commands failed; what was not executed is lost, or executed at some later time."""
+        batch.error = error
+        self._perhaps_later([sent for line in self.all for sent in line.forget(batch)])
+        self.all = [line for line in self.all if not line.is_idle]
+        if batch.sender is not None:
+            batch.sender.wake()
+
+    def drop(self, home: Any) -> None:
+        """Close the connections of a process that is no more."""
+        lost = [line for line in self.all if line.home is home]
+        self.all = [line for line in self.all if line.home is not home]
+        for line in lost:
+            self._perhaps_later(line.outgoing)
+
+    def _perhaps_later(self, sent: Sequence[Sent]) -> None:
+        if sent and self._chance.random() < 0.5:
+            self.again(sent)
+
+    def again(self, sent: Sequence[Sent]) -> None:
+        """Put commands on their way that nobody waits for."""
+        nobody = Batch([None] * len(sent), None, len(sent))
+        line = Line(None, False, self._chance.random() ** 3, 0.5)  # rather late
+        line.outgoing.extend(Sent(one.command, nobody, place) for place, one in enumerate(sent))
+        self.all.append(line)

@@ -13,12 +13,12 @@ from holdfast.port import Listener
 
 @dataclass(eq=False, slots=True)
 class Message:
-    """What was published, and which processes know."""
+    """What was published."""
 
-    number: int
     topic: str
     body: bytes
     known: set[int] = field(default_factory=set)
+    """The processes whose near caches have handled it, or need not any more."""
 
 
 @dataclass(eq=False, slots=True)

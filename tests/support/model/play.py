@@ -8,12 +8,13 @@ from typing import Any
 from holdfast import BackendError, LoadTimeout
 from support.model import callers, changes, troubles
 from support.model.actors import Actor
+from support.model.broken import Broken
 from support.model.callers import SourceDown
 from support.model.port import WorldPort
 from support.model.process import Process
 from support.model.promises import Promises
 from support.model.scenarios import KEY, PURE, TAG, Scenario
-from support.model.world import Broken, World
+from support.model.world import World
 
 _NEVER_FAIL = {"fetch", "fetch_many", "nested", "read", "read_many"}
 """What goes on without Redis where that is bypassed."""

@@ -42,10 +42,8 @@ class WorldPort:
             node = command.keys[0].partition("{")[2] if self._world.cluster else ""
             line = lines.get(node)
             if line is None:
-                line = lines[node] = self._world.line(self._home, kept=not self._blocking)
-            sent = Sent(command, batch, place, line)
-            line.outgoing.append(sent)
-            batch.items.append(sent)
+                line = lines[node] = self._world.lines.open(self._home, kept=not self._blocking)
+            line.outgoing.append(Sent(command, batch, place))
         self._world.say(f"    {actor.name} sends", *(command.name for command in commands))
         while not batch.over:
             await SUSPENDED
@@ -143,8 +141,7 @@ class WorldPort:
             while not (over or check()):
                 await SUSPENDED
         finally:
-            if timer in self._world.timers:
-                self._world.timers.remove(timer)
+            self._world.stop(timer)
 
 
 class Recurring:
@@ -180,8 +177,7 @@ class Recurring:
     def cancel(self) -> None:
         """End it; the run of a task is cancelled, that of a thread goes on."""
         self._over = True
-        if self._timer in self._world.timers:
-            self._world.timers.remove(self._timer)
+        self._world.stop(self._timer)
         actor, self._actor = self._actor, None
         if actor is not None and not self._blocking and actor is not (current[0] if current else None):
             actor.cancel()

@@ -83,7 +83,7 @@ class Promises:
         return Caller(process, now, len(self.changes), unheard, deaf)
 
     def calling(self) -> tuple[int, float, int]:
-        """Return what `returned` needs: the version when a change is called, when that is, and what was heard before."""
+        """Return what `returned` needs of a call: the version, the time, and how much had been published."""
         return self.version, self.world.time, len(self.world.published)
 
     def returned(

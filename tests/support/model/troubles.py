@@ -57,7 +57,9 @@ def fail(play: Play) -> bool:
     batches = {sent.batch: None for sent in _on_their_way(play)}
     if batches:
         error = play.chance.choice((BackendUnavailable, BackendTimeout))("lost")
-        play.world.give_up(play.chance.choice(list(batches)), error)
+        batch = play.chance.choice(list(batches))
+        play.world.say("    failure:", batch.sender.name if batch.sender else "", repr(error))
+        play.world.lines.give_up(batch, error)
     return bool(batches)
 
 
@@ -65,14 +67,13 @@ def twin(play: Play) -> bool:
     """Have a command executed once more, at some later time."""
     sent = [one for one in _on_their_way(play) if script_of(one.command) in play.scenario.sent_twice]
     if sent:
-        play.world.again([play.chance.choice(sent)])
+        play.world.lines.again([play.chance.choice(sent)])
     return bool(sent)
 
 
 def _on_their_way(play: Play) -> list[Sent]:
-    return [
-        sent for line in play.world.lines for sent in (*line.outgoing, *line.incoming) if sent.batch.sender is not None
-    ]
+    on_their_way = [sent for line in play.world.lines.all for sent in (*line.outgoing, *line.incoming)]
+    return [sent for sent in on_their_way if sent.batch.sender is not None]
 
 
 def cut(play: Play) -> bool:

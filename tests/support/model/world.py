@@ -8,34 +8,25 @@ from __future__ import annotations
 
 import math
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
-from holdfast.commands import Command, Reply
 from support.lua_redis import LuaRedis
 from support.model.actors import Actor, current
+from support.model.broken import Broken
 from support.model.ledger import Ledger
-from support.model.lines import Batch, Line, unsent_copy
+from support.model.lines import Line, Lines
 from support.model.news import Message, Subscriber
+
+Choice: TypeAlias = tuple[float, Any, Callable[[Any], object]]
+"""A rank, who may go on, and how."""
 
 _TICK: Final = 0.0005
 _MOST_STEPS: Final = 4000
-
-
-PROMISES: Final = frozenset({"P1", "P1-near", "P2", "P2b", "P3", "P4", "P5", "books", "error"})
-"""What is looked at: those of the specification, that nothing stays behind, and that nothing unexpected is raised."""
-
-
-class Broken(AssertionError):
-    """A promise was broken."""
-
-    def __init__(self, promise: str, what: str) -> None:
-        super().__init__(f"{promise}: {what}")
-        self.promise = promise
-        self.log: list[str] = []
+_BEGIN: Final = 1_000_000.0
 
 
 @dataclass(eq=False, slots=True)
@@ -45,7 +36,7 @@ class Timer:
     due: float
     fire: Callable[[], object]
     home: Any
-    rank: float = 0.0
+    rank: float
 
 
 @dataclass(eq=False)
@@ -64,32 +55,33 @@ class World:
     ignored: frozenset[str] = frozenset()
     """Promises that are not looked at."""
     verbose: bool = False
-    time: float = 1_000_000.0
-    steps: int = 0
+    """Whether there is to be a log."""
 
     def __post_init__(self) -> None:
+        self.time = _BEGIN
+        self.steps = 0
         self.redis = LuaRedis(lambda: self.time, self.texts, self._publish)
         self.ledger = Ledger(self)
         self.actors: list[Actor] = []
-        self.lines: list[Line] = []
+        self.stacks: dict[int, list[Actor]] = {}
+        """The blocking actors that hold a place; the last one goes on."""
+        self.lines = Lines(self.chance)
         self.timers: list[Timer] = []
         self.subscribers: list[Subscriber] = []
         self.published: list[Message] = []
         self.log: list[str] = []
-        self.stacks: dict[int, list[Actor]] = {}
         self.trouble: Callable[[], object] | None = None
-        """What to do to everybody at some instant; asked before each step."""
+        """What may do something to everybody before each step."""
         self.over = False
 
-    def say(self, what: str, *details: object) -> None:
-        """Note a step for the log of a run that is told."""
+    def say(self, *what: object) -> None:
+        """Note a step in the log."""
         if self.verbose:
-            self.log.append(f"{self.steps:4d} {self.time - 1_000_000:8.3f} {what} {' '.join(map(str, details))}")
+            self.log.append(f"{self.steps:4d} {self.time - _BEGIN:8.3f} {' '.join(map(str, what))}")
 
     def broken(self, promise: str, what: str) -> None:
         """Raise, unless this promise is not looked at."""
         if promise not in self.ignored:
-            self.say(f"BROKEN {promise}: {what}")
             raise Broken(promise, what)
 
     def add(self, name: str, work: Any, place: int, home: Any, *, blocking: bool) -> Actor:
@@ -98,12 +90,6 @@ class World:
         self.actors.append(actor)
         return actor
 
-    def line(self, home: Any, *, kept: bool) -> Line:
-        """Open a connection."""
-        line = Line(home, kept=kept, rank=self.chance.random(), back_rank=self.chance.random())
-        self.lines.append(line)
-        return line
-
     def timer(self, seconds: float, fire: Callable[[], object], home: Any) -> Timer:
         """Have something happen after some seconds, or later."""
         timer = Timer(self.time + seconds, fire, home, self.chance.random())
@@ -111,8 +97,13 @@ class World:
             self.timers.append(timer)
         return timer
 
+    def stop(self, timer: Timer | None) -> None:
+        """Have it not happen, if it has not."""
+        if timer is not None and timer in self.timers:
+            self.timers.remove(timer)
+
     def run(self) -> None:
-        """Let chance choose until everybody is through.
+        """Let chance choose until nobody can go on, whatever the time.
 
         Raises:
             Broken: a promise was.
@@ -125,61 +116,58 @@ class World:
                 return
             if self.trouble is not None:
                 self.trouble()
-            choices = self._choices()
-            if not choices:
-                if not self.timers:
-                    return
+            choices = [*self._actors(), *self._happenings()]
+            if choices:
+                if self.timers and self.chance.random() < 0.02:
+                    self.leap(min(timer.due for timer in self.timers))
+                self._go_on(choices)
+            elif self.timers:
                 self.leap(self.chance.choice(self.timers).due)
-                continue
-            if self.timers and self.chance.random() < 0.02:
-                self.leap(min(timer.due for timer in self.timers))
-            self._choose(choices)()
+            else:
+                return
 
     def leap(self, to: float) -> None:
         """Let time pass at once."""
         if to > self.time:
-            self.say("time passes", f"{to - self.time:.3f}")
+            self.say(f"{to - self.time:.3f} seconds pass")
             self.time = to + _TICK
 
-    def _choices(self) -> list[tuple[float, Any, Callable[[], object]]]:
-        stacks = self.stacks
-        found: list[tuple[float, Any, Callable[[], object]]] = []
+    def _actors(self) -> Iterator[Choice]:
         for actor in self.actors:
             if actor.ready:
-                stack = stacks.get(actor.place)
+                stack = self.stacks.get(actor.place)
                 if not stack or stack[-1] is actor:
-                    found.append((actor.rank, actor, self._step))
-        for line in self.lines:
+                    yield actor.rank, actor, self._step
+
+    def _happenings(self) -> Iterator[Choice]:
+        for line in self.lines.all:
             if line.outgoing:
-                found.append((line.rank, line, self._execute))
+                yield line.rank, line, self._execute
             if line.incoming:
-                found.append((line.back_rank, line, self._answer))
+                yield line.back_rank, line, self._answer
         for timer in self.timers:
             if timer.due <= self.time:
-                found.append((timer.rank, timer, self._fire))
+                yield timer.rank, timer, self._fire
         for subscriber in self.subscribers:
             if subscriber.asked:
-                found.append((subscriber.rank, subscriber, self._subscribe))
+                yield subscriber.rank, subscriber, self._subscribe
             if subscriber.inbox:
-                found.append((subscriber.back_rank, subscriber, self._deliver))
-        return found
+                yield subscriber.back_rank, subscriber, self._deliver
 
-    def _choose(self, choices: list[tuple[float, Any, Callable[[Any], object]]]) -> Callable[[], object]:
+    def _go_on(self, choices: list[Choice]) -> None:
         chance = self.chance.random()
-        if len(choices) == 1:
-            _, who, what = choices[0]
-        elif chance < self.restless:
-            _, who, what = choices[int(chance / self.restless * len(choices))]
+        if chance < self.restless:
+            _, who, go_on = choices[int(chance / self.restless * len(choices))]
         else:
-            _, who, what = max(choices, key=_rank)
+            _, who, go_on = max(choices, key=_rank)
         if chance > 0.93:
             who.rank = self.chance.random()
-            if not isinstance(who, Actor | Timer):
+            if isinstance(who, Line | Subscriber):
                 who.back_rank = self.chance.random()
-        return lambda: what(who)
+        go_on(who)
 
     def _step(self, actor: Actor) -> None:
-        self.say(actor.name, "goes on" if not actor.cancelled else "is cancelled")
+        self.say(actor.name, "is cancelled" if actor.cancelled else "goes on")
         if actor.blocking:
             stack = self.stacks.setdefault(actor.place, [])
             if actor not in stack:
@@ -193,27 +181,22 @@ class World:
         if actor.blocking:
             self.stacks[actor.place].remove(actor)
         error = actor.error
-        self.say(actor.name, "has ended", error or "")
         if isinstance(error, Broken):
             raise error
         if error is not None and not isinstance(error, CancelledError):
             self.broken("error", f"{actor.name} raised {error!r}")
 
     def _execute(self, line: Line) -> None:
-        line.execute(self.execute)
-
-    def execute(self, command: Command) -> Reply:
-        """Execute a command in Redis, and look at what it did."""
-        reply = self.ledger.execute(command)
+        sent = line.outgoing.popleft()
+        reply = sent.batch.replies[sent.place] = self.ledger.execute(sent.command)
+        line.incoming.append(sent)
         if self.verbose:
-            self.say("    redis", self.ledger.told(command, reply))
-        return reply
+            self.say("    redis:", self.ledger.told(sent.command, reply))
 
     def _answer(self, line: Line) -> None:
-        batch = line.answer()
-        self.say(f"    {batch.sender.name if batch.sender else 'nobody'} is answered")
-        if not line.kept and not line.outgoing and not line.incoming:
-            self.lines.remove(line)
+        sender = line.answer().sender
+        self.lines.tidy(line)
+        self.say("    answered:", sender.name if sender else "nobody")
 
     def _fire(self, timer: Timer) -> None:
         self.timers.remove(timer)
@@ -224,34 +207,15 @@ class World:
         self.say(f"    process {subscriber.number} is subscribed")
 
     def _deliver(self, subscriber: Subscriber) -> None:
-        self.say(f"    process {subscriber.number} hears", subscriber.inbox[0][1], subscriber.inbox[0][2] or "")
+        self.say(f"    process {subscriber.number} hears", *subscriber.inbox[0][1:])
         subscriber.deliver()
 
     def _publish(self, topic: str, body: bytes) -> None:
-        message = Message(len(self.published), topic, body)
+        message = Message(topic, body)
         self.published.append(message)
         for subscriber in self.subscribers:
             if not self.loss or self.chance.random() >= self.loss:
                 subscriber.publish(message)
-
-    def give_up(self, batch: Batch, error: Any) -> None:
-        """Tell a sender that its commands failed; what was not executed is lost, or executed at some later time."""
-        batch.error = error
-        late = []
-        for line in self.lines:
-            late += line.give_up(batch)
-        self.say(f"    {batch.sender.name if batch.sender else 'nobody'} is told of a failure", repr(error))
-        if late and self.chance.random() < 0.5:
-            self.again(late)
-        self.lines = [line for line in self.lines if line.kept or line.outgoing or line.incoming]
-        if batch.sender is not None:
-            batch.sender.wake()
-
-    def again(self, sent: list[Any]) -> None:
-        """Put commands on their way that nobody waits for."""
-        line = unsent_copy(sent)
-        line.rank = self.chance.random() ** 3  # rather late
-        self.lines.append(line)
 
     def kill(self, home: Any) -> None:
         """Let a process die at once. What it has sent may still be executed, or not."""
@@ -260,11 +224,8 @@ class World:
         doomed = [actor for actor in self.actors if actor.home is home]
         self.actors = [actor for actor in self.actors if actor.home is not home]
         self.timers = [timer for timer in self.timers if timer.home is not home]
-        self.subscribers = [subscriber for subscriber in self.subscribers if subscriber.number != home.number]
-        for line in [line for line in self.lines if line.home is home]:
-            self.lines.remove(line)
-            if line.outgoing and self.chance.random() < 0.5:
-                self.again(list(line.outgoing))
+        self.subscribers = [each for each in self.subscribers if each.number != home.number]
+        self.lines.drop(home)
         for actor in doomed:
             actor.discard()
 
@@ -276,5 +237,5 @@ class World:
         self.actors.clear()
 
 
-def _rank(choice: tuple[float, Any, Any]) -> float:
+def _rank(choice: Choice) -> float:
     return choice[0]
