@@ -93,7 +93,7 @@ def compile_member(
         _check_field(piece.field, seen, where)
     free = free_prefix(seen)
     name = f"{free}n"
-    fits = f"0 < {free}len({name} := f\"{_text(pieces, suffix, free)}\") <= {ALWAYS_SHORT}"
+    fits = f'0 < {free}len({name} := f"{_text(pieces, suffix, free)}") <= {ALWAYS_SHORT}'
     body = f"return lambda {member}: {name} if {fits} else {free}shorten({name})"
     return define(function, signature, body, {free + name: value for name, value in _VALUES.items()})
 

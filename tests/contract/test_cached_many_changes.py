@@ -212,11 +212,12 @@ def test_nothing_is_kept_near_of_a_load_that_a_change_overtook(colour: Colour, n
     async def scenario() -> None:
         async with colour.using(Layer(namespace=namespace, near=60)) as layer:
             source = ManySource(colour, layer)
+            await source.call(9)  # from now on it listens
             await colour.until(lambda: layer.engine.caching.nearby.near.snapshot().epoch, "the news are heard")
             source.waits = 1
 
             async def overtake() -> None:
-                await source.loading()
+                await source.loading(2)
                 await change(colour, source, layer, "delete")
                 source.gate.open()
 

@@ -39,10 +39,6 @@ def test_a_result_is_only_for_those_who_waited_for_that_load(
             points = Points(there.layer)
             source.end = lambda number: source.loads
 
-            async def load() -> Any:
-                await colour.until(lambda: there.listens() and not points.passed, "somebody waits")
-                return None
-
             async def end_and_join() -> Any:
                 await colour.until(there.listens, "somebody waits")
                 points.hold("acquire")
@@ -55,7 +51,6 @@ def test_a_result_is_only_for_those_who_waited_for_that_load(
                 await colour.until(lambda: joined(there.layer) == 2, "somebody else has joined")
                 points.release("acquire")
 
-            del load
             waiter = there.after(lambda: source.loads)
             assert await colour.together(here.caller, waiter, end_and_join) == [1, 1, 2]
             assert (here.loads, there.loads) == (1, 1)

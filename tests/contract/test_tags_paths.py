@@ -123,6 +123,7 @@ def test_a_near_entry(colour: Colour, namespace: str, name: str) -> None:
         async with colour.using(Layer(namespace=namespace, near=60)) as layer:
             table = Table(colour)
             row = table.on(layer, tags=["t"])
+            await colour.call(row, 1)
             await colour.until(lambda: near_is_up(layer), "the news are heard")
             await colour.call(row, 1)
             assert is_near(layer, entries(row).key(1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from holdfast._flight import Abandoned, CircularWait, Flight, Landing
+from holdfast._flight import PROVEN, Abandoned, CircularWait, Flight, Landing
 from holdfast._flights import Flights
 
 HERE, THERE = 1, 2
@@ -15,37 +15,73 @@ def flights() -> Flights:
     return Flights()
 
 
+def opened(flights: Flights, key: str = "k", place: int = HERE) -> Flight:
+    flight, joined, is_new = flights.join(key, place)
+    assert (joined, is_new) == (0, True)
+    return flight
+
+
 def test_one_key_has_one_flight(flights: Flights) -> None:
     """Who comes first opens it; the others join it until it is closed."""
-    first, opened = flights.join("k", HERE)
-    second, joined = flights.join("k", THERE)
-    assert (first is second, opened, joined) == (True, True, False)
+    first = opened(flights)
+    assert flights.join("k", THERE) == (first, 0, False)
     assert first.members == 2
     assert flights.has("k")
-    assert flights.follow("k") is first
+    assert flights.follow("k") == (first, 0)
     assert flights.follow("other") is None
     flights.close(first)
     assert not flights.has("k")
     assert flights.follow("k") is None
-    again, opened = flights.join("k", HERE)
-    assert opened
-    assert again is not first
+    assert opened(flights) is not first
 
 
 def test_closing_a_flight_leaves_its_successor(flights: Flights) -> None:
     """A flight that is off the map already takes nobody else off."""
-    old, _ = flights.join("k", HERE)
+    old = opened(flights)
     new = flights.replace("k", HERE)
     flights.close(old)
-    assert flights.follow("k") is new
-    assert old.revoked
-    assert not new.revoked
+    assert flights.join("k", HERE) == (new, 0, False)
+
+
+def test_a_member_knows_what_was_sent_before_it_joined(flights: Flights) -> None:
+    """So a reply proves something only for those who were there when its command was sent."""
+    flight = opened(flights)
+    assert flights.send(flight) == 1
+    assert flights.join("k", THERE) == (flight, 1, False)
+    assert flight.latest == 1
+    assert flights.send(flight, loads=True) == 2
+    assert flight.loaded_from == 2
+    assert flight.latest < flight.loaded_from, "nobody has come since the load began"
+    assert flights.follow("k") == (flight, 2)
+    assert flight.latest >= flight.loaded_from
+
+
+def test_a_change_takes_the_loads_of_its_keys_off_the_map(flights: Flights) -> None:
+    """Their members keep them; later callers load for themselves. Other keys are left alone."""
+    doomed, other = opened(flights), opened(flights, "other")
+    flights.detach(["k", "unknown"])
+    assert not flights.has("k")
+    assert not doomed.cancelled
+    assert flights.join("other", THERE) == (other, 0, False)
+    flights.close(doomed)
+
+
+def test_a_refresh_behind_is_joined_only_by_who_has_found_nothing(flights: Flights) -> None:
+    """There may be a value to serve: who has not looked must look. It is opened only if nobody loads already."""
+    behind = flights.open_unattended("k")
+    assert behind is not None
+    assert not flights.has("k")
+    assert flights.follow("k") is None
+    assert flights.open_unattended("k") is None
+    assert flights.join("k", HERE) == (behind, 0, False)
+    flights.leave(behind)
+    assert not behind.cancelled, "it goes on without members"
 
 
 def test_the_last_member_that_leaves_stops_the_work(flights: Flights) -> None:
     """Not an earlier one; and nobody can join what is being stopped."""
     stopped: list[str] = []
-    flight, _ = flights.join("k", HERE)
+    flight = opened(flights)
     flight.cancel_with(lambda: stopped.append("stopped"))
     flights.join("k", HERE)
     flights.leave(flight)
@@ -54,118 +90,56 @@ def test_the_last_member_that_leaves_stops_the_work(flights: Flights) -> None:
     flights.leave(flight)
     assert stopped == ["stopped"]
     assert not flights.has("k")
-    assert flights.begin_fill(flight) is None
 
 
 def test_work_that_starts_after_everybody_left_is_stopped_at_once(flights: Flights) -> None:
     """The last member may leave before it is known how to stop the work."""
     stopped: list[str] = []
-    flight, _ = flights.join("k", HERE)
+    flight = opened(flights)
     flights.leave(flight)
     flight.cancel_with(lambda: stopped.append("stopped"))
     assert stopped == ["stopped"]
 
 
-def test_a_fill_is_not_stopped_when_its_members_leave(flights: Flights) -> None:
-    """Once the value is on its way, nobody could tell when it arrives: so the reply is awaited."""
+@pytest.mark.parametrize("reason", ["unattended", "landed"])
+def test_a_flight_that_needs_no_members_is_not_stopped(flights: Flights, reason: str) -> None:
+    """One whose value is on its way to Redis, and one that has landed."""
     stopped: list[str] = []
-    flight, _ = flights.join("k", HERE)
+    flight = opened(flights)
     flight.cancel_with(lambda: stopped.append("stopped"))
-    assert flights.begin_fill(flight) == []
-    flights.leave(flight)
-    assert not stopped
-    assert flights.hold(["k"]) == [flight]
-
-
-def test_a_flight_that_has_landed_is_not_stopped(flights: Flights) -> None:
-    """Leaving after the result is there is nothing special."""
-    stopped: list[str] = []
-    flight, _ = flights.join("k", HERE)
-    flight.cancel_with(lambda: stopped.append("stopped"))
-    flight.land(Landing(b"", None, stored=True), "copy")
+    if reason == "landed":
+        flight.land(landing(), "copy")
+    else:
+        flight.unattended = True
     flights.leave(flight)
     assert not stopped
 
 
-def test_a_held_key_is_not_filled(flights: Flights) -> None:
-    """Neither by a flight from before, nor by one that opens meanwhile; after the release, by a new one only."""
-    before, _ = flights.join("k", HERE)
-    assert flights.hold(["k"]) == []
-    assert not flights.has("k"), "nobody joins a load from before the change"
-    meanwhile, opened = flights.join("k", HERE)
-    assert opened
-    assert flights.begin_fill(before) is None
-    assert flights.begin_fill(meanwhile) is None
-    late, _ = flights.join("k", HERE)
-    flights.release(["k"])
-    assert not flights.has("k")
-    assert flights.begin_fill(late) is None
-    after, _ = flights.join("k", HERE)
-    assert flights.begin_fill(after) == []
+def test_who_comes_after_a_closed_loop_takes_over_the_lease_that_it_left(flights: Flights) -> None:
+    """The load never ends; its members are told, and the next flight knows the nonce of its lease. Only one does."""
+    dead = opened(flights)
+    dead.nonce = "its nonce"
+    dead.alive = lambda: False
+    heir = opened(flights)
+    assert isinstance(dead.future.exception(0), Abandoned)
+    assert heir.nonce == "its nonce"
+    assert flights.replace("k", HERE).nonce == ""
 
 
-def test_a_key_that_two_hold_stays_held_until_both_release(flights: Flights) -> None:
-    """The same key twice in one change counts twice as well."""
-    flights.hold(["k", "k"])
-    flights.hold(["k"])
-    flights.release(["k", "k"])
-    flight, _ = flights.join("k", HERE)
-    assert flights.begin_fill(flight) is None
-    flights.release(["k"])
-    flight, _ = flights.join("k", HERE)
-    assert flights.begin_fill(flight) == []
+def test_a_lease_that_was_given_back_is_left_to_nobody(flights: Flights) -> None:
+    """A newer one that is left behind meanwhile is still there to be taken over."""
+    flights.orphan("k", "old")
+    flights.given_back("k", "another")
+    flights.given_back("k", "old")
+    assert opened(flights).nonce == ""
+    flights.orphan("l", "old")
+    flights.orphan("l", "new")
+    flights.given_back("l", "old")
+    assert opened(flights, "l").nonce == "new"
 
 
-def test_a_fill_knows_the_fills_before_it(flights: Flights) -> None:
-    """Of its key, in order, until they are over."""
-    first, _ = flights.join("k", HERE)
-    assert flights.begin_fill(first) == []
-    second, _ = flights.join("k", HERE)
-    assert flights.begin_fill(second) == [first]
-    third, _ = flights.join("k", HERE)
-    assert flights.begin_fill(third) == [first, second]
-    other, _ = flights.join("other", HERE)
-    assert flights.begin_fill(other) == []
-    assert flights.end_fill(first)
-    assert first.filled is not None
-    assert first.filled.done()
-    assert flights.hold(["k", "other"]) == [second, third, other]
-
-
-def test_a_doomed_fill_has_to_delete_first_and_bars_its_key_until_then(flights: Flights) -> None:
-    """Callers join the barrier, which ends with nothing; a refresh may lie above it; then all is as before."""
-    fill, _ = flights.join("k", HERE)
-    flights.begin_fill(fill)
-    flights.hold(["k"])
-    flights.doom(fill)
-    flights.release(["k"])
-    assert flights.barred("k")
-    barrier = flights.follow("k")
-    assert barrier is not None
-    assert barrier is not fill
-    above = flights.replace("k", HERE)
-    assert flights.follow("k") is above
-    flights.close(above)
-    assert flights.follow("k") is barrier
-    flights.hold(["k"])
-    flights.release(["k"])
-    assert flights.follow("k") is barrier, "a barrier is not revoked"
-    assert not flights.end_fill(fill)
-    assert flights.barred("k")
-    assert flights.end_fill(fill, undone=True)
-    assert not flights.barred("k")
-    assert not flights.has("k")
-    assert isinstance(barrier.future.exception(0), Abandoned)
-
-
-def test_a_fill_that_is_over_cannot_be_doomed(flights: Flights) -> None:
-    """Its value is there already, and the deletion comes after it."""
-    fill, _ = flights.join("k", HERE)
-    flights.begin_fill(fill)
-    assert flights.end_fill(fill)
-    flights.doom(fill)
-    assert not flights.barred("k")
-    assert not flights.has("k")
+def landing() -> Landing:
+    return Landing(b"", None, stored=True, proof=PROVEN)
 
 
 def wait(flights: Flights, flight: Flight, *inside: Flight, blocked: int | None = None) -> None:
@@ -241,7 +215,7 @@ def test_the_errors_of_a_flight_are_shared_but_not_their_tracebacks() -> None:
 def test_work_that_brings_nothing_abandons_its_members() -> None:
     """Unless there is a result already."""
     flight, landed = Flight("k", HERE), Flight("k", HERE)
-    landed.land(Landing(b"", None, stored=False), "copy")
+    landed.land(landing(), "copy")
     flight.ended()
     landed.ended()
     assert isinstance(flight.future.exception(0), Abandoned)
@@ -250,15 +224,13 @@ def test_work_that_brings_nothing_abandons_its_members() -> None:
 
 def test_a_child_process_forgets_everything(flights: Flights) -> None:
     """And what was begun before the fork can still be ended in the child."""
-    loading, _ = flights.join("k", HERE)
-    filling, _ = flights.join("l", HERE)
-    flights.begin_fill(filling)
-    flights.hold(["m"])
+    loading = opened(flights)
+    flights.orphan("other", "nonce")
     wait(flights, loading, blocked=THERE)
     flights.after_fork()
     assert not flights.has("k")
-    assert flights.end_fill(filling)
-    flights.release(["m"])
+    assert opened(flights, "other").nonce == ""
     flights.end_wait(loading, THERE, ())
     flights.leave(loading)
-    assert flights.hold(["k", "l", "m"]) == []
+    flights.close(loading)
+    assert opened(flights) is not loading

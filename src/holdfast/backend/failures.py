@@ -96,10 +96,14 @@ _INNER: Final = re.compile(r"@user_script: ?\d+: -?([A-Z]{3,20}) ")
 """Where Redis before 7 says of a script that failed what the refused command inside it was told."""
 
 
+def _is_of_script(text: str) -> bool:
+    return text.startswith("ERR Error running script")
+
+
 def code_of(reply: ReplyError) -> str:
     """Return the first word of an error reply, which names its kind; of a script, the kind of what failed in it."""
     text = str(reply)
-    if text.startswith("ERR Error running script"):
+    if _is_of_script(text):
         inner = _INNER.search(text)
         return inner[1] if inner else "ERR"
     return text.split(" ", 1)[0]
@@ -112,7 +116,7 @@ def refusal(reply: ReplyError, server: str, command: Command) -> BackendError:
         return BackendUnavailable(f"{command.name}: Redis at {server} cannot serve now: {_UNAVAILABLE[code]} ({code})")
     if code in _ADVICE:
         why = _ADVICE[code]
-    elif str(command.words[0]).startswith(_SCRIPTS) or not _CODE.fullmatch(code):
+    elif str(command.words[0]).startswith(_SCRIPTS) or _is_of_script(str(reply)) or not _CODE.fullmatch(code):
         why = "the script failed; what it says is not repeated, since it may hold a value"
         code = code if _CODE.fullmatch(code) else "ERR"
     else:

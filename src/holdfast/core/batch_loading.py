@@ -43,6 +43,9 @@ class BatchLoading:
             riders: the flights that it has opened.
             work: stands for this work where somebody might wait for it.
         """
+        work.place = port.place()
+        for each in riders:
+            each.flight.place = work.place
         asking = BatchAsking(self._leasing, port, batch.plan, [each for each in riders if each.call.leased])
         held = [Held(each.call, each.flight, NO_LEASE) for each in riders if not each.call.leased]
         try:

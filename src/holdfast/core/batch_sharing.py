@@ -18,7 +18,7 @@ from holdfast._missing import MISSING
 from holdfast.core.batch import Batch, Outcomes, Rider
 from holdfast.core.batch_loading import BatchLoading
 from holdfast.core.caching import Caching
-from holdfast.core.call import Call, blocked_by
+from holdfast.core.call import Call, blocked_by, place_of_work
 from holdfast.core.many import look_at
 from holdfast.core.sending import chunks
 from holdfast.events import Refreshed
@@ -89,9 +89,9 @@ class BatchSharing:
         work.deadline = port.monotonic() + batch.plan.wait
         flights = [each.flight for each in riders]
         self._flights.tie(flights, work)
-        lifeline = port.lifeline()
+        lifeline, work.place = port.lifeline(), place_of_work(port, apart=apart)
         for flight in flights:
-            flight.alive = lifeline
+            flight.alive, flight.place = lifeline, work.place
 
         def ended() -> None:
             for flight in flights:

@@ -72,6 +72,12 @@ async def no_load() -> None:
     """Load nothing: of a caller that only looks."""
 
 
+def place_of_work(port: Port, *, apart: bool) -> int:
+    """Return the place in which work is going to begin; 0 for a thread that is still to be made."""
+    place = port.place()
+    return 0 if apart and not port.may_wait_for(place) else place
+
+
 def blocked_by(port: Port) -> int | None:
     """Return the place that a caller on this port blocks while it waits, None if others go on there."""
     place = port.place()

@@ -32,6 +32,7 @@ class Loading:
 
     async def lead(self, port: Port, call: Call, flight: Flight) -> None:
         """Do the work of a flight; report through its future."""
+        flight.place = port.place()
         lease: Lease | None = NO_LEASE
         if call.leased:
             try:

@@ -7,14 +7,15 @@ no invalidation of the tag was executed between the load and the read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+
 from holdfast.commands import Command, get, mget
 from holdfast.core.call import Look
 from holdfast.core.plan import Plan
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
 from holdfast.events import EntryUnreadable
+from holdfast.policy.frame import Unreadable
 from holdfast.policy.freshness import Versions, judge, parse_versions, unread
-from holdfast.policy.frame import Frame, Unreadable
 from holdfast.policy.names import Names
 from holdfast.port import Port
 

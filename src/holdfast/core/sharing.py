@@ -14,7 +14,7 @@ from holdfast._calls import original_error
 from holdfast._current import CURRENT, CurrentEntry
 from holdfast._flight import LOADING, Abandoned, CircularWait, Flight, Landing
 from holdfast._flights import Flights
-from holdfast.core.call import NOT_LOOKED, Call, blocked_by
+from holdfast.core.call import NOT_LOOKED, Call, blocked_by, place_of_work
 from holdfast.core.loading import Loading, checked, stale_value
 from holdfast.core.plan import Outcome
 from holdfast.core.reading import Reading
@@ -105,7 +105,7 @@ class Sharing:
     def _begin(self, port: Port, call: Call, flight: Flight, *, apart: bool) -> None:
         """Start the work of a flight: never in the caller's thread, or where the port sees fit."""
         work = self._loading.lead(port, call, flight)
-        flight.alive = port.lifeline()
+        flight.alive, flight.place = port.lifeline(), place_of_work(port, apart=apart)
         begin = port.spawn if apart else port.start
         flight.cancel_with(begin(work, lambda: self._ended(flight)))
 

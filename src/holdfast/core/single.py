@@ -7,7 +7,6 @@ from typing import Any
 from holdfast._missing import MISSING, Missing
 from holdfast.commands import get, pttl
 from holdfast.core.caching import Caching
-from holdfast.core.call import Call
 from holdfast.core.plan import CallInfo, EntryInfo, Outcome, Plan
 from holdfast.errors import BackendError
 from holdfast.policy.frame import Frame, Unreadable

@@ -251,9 +251,12 @@ def plain_payload(raw: bytes, names: bytes) -> bytes | None:
 
 
 def own_payload_start(raw: bytes, serializer: str) -> int:
-    """Return where the payload begins in a frame that is known to be sound; 0 if it is compressed or another's."""
+    """Return where the payload begins in a frame that is known to be sound.
+
+    0 if there is none, or if it is compressed or another's.
+    """
     start = _NAMES_OFFSET + 2
-    if raw[start - 1] or raw[start : start + raw[start - 2]] != serializer.encode("ascii"):
+    if raw[1] & _NOTHING or raw[start - 1] or raw[start : start + raw[start - 2]] != serializer.encode("ascii"):
         return 0
     return len(raw) - int.from_bytes(raw[_SIZE_OFFSET:_STAMPED_OFFSET], "big")
 

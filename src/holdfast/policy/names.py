@@ -27,7 +27,7 @@ class Names:
         'shop:lease:{product:7}'
     """
 
-    __slots__ = ("_start", "epoch", "entries", "flights")
+    __slots__ = ("_start", "entries", "epoch", "flights")
 
     def __init__(self, namespace: str) -> None:
         self._start = f"{namespace}:" if namespace else ""

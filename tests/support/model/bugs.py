@@ -30,6 +30,8 @@ class Bug:
     edits: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """By script: what is replaced in its text, and by what."""
     plant: Plant | None = None
+    many: str = ""
+    """A scenario with calls for many keys in which it shows as well."""
 
     def texts(self) -> dict[str, str]:
         """Return the scripts with the mistake."""
@@ -58,11 +60,11 @@ BUGS: Final = (
     Bug("token_per_process", "P1", "key: threads and loops", {"acquire": _NO_TIME}, port.one_token_a_process),
     Bug("resend_same_token", "P1", "key: sent twice", {"acquire": _NO_TIME}),
     Bug("refresh_without_lease", "P1", "stale: old", plant=core.refresh_without_lease),
-    Bug("join_no_proof", "P1", _KEY, plant=core.join_no_proof),
-    Bug("join_after_fill_sent", "P1", _KEY, plant=core.join_after_fill_sent),
+    Bug("join_no_proof", "P1", _KEY, plant=core.join_no_proof, many="key: many"),
+    Bug("join_after_fill_sent", "P1", _KEY, plant=core.join_after_fill_sent, many="key: many"),
     Bug("wake_payload_to_all", "P1", "key: waiting", {"fill": ("'done ' .. ARGV[1]", "'done ' .. ARGV[2]")},
         core.wake_payload_to_all),
-    Bug("late_joiner_takes_read", "P1", "key: waiting", plant=core.late_joiner_takes_read),
+    Bug("late_joiner_takes_read", "P1", "key: waiting", plant=core.late_joiner_takes_read, many="key: many"),
     Bug("coalesce_reads", "P1", _KEY, plant=port.shared_reads),
     Bug("acquire_no_nx", "P2", _KEY, {"acquire": ("if holder and", "if false and")}),
     Bug("abandon_no_compare", "P2", "key: failing",
@@ -71,21 +73,21 @@ BUGS: Final = (
     Bug("set_keeps_lease", "P1", "key: set", {"put": ("redis.call('UNLINK', KEYS[2])", "")}),
     Bug("soft_creates_key", "P5", "stale: old", {"expire": ("if found == 1", "if true")}),
     Bug("sie_candidate_to_all", "P1", "stale: key, if error", plant=core.sie_candidate_to_all),
-    Bug("stamp_after_load", "P1", "tag: two processes", plant=core.stamp_after_load),
+    Bug("stamp_after_load", "P1", "tag: two processes", plant=core.stamp_after_load, many="tag: many"),
     Bug("tag_counter", "P1", "tag: lost", {"tag_versions": (_MINTED, _COUNTED), "tag_invalidate": (_MINTED, _COUNTED)}),
     Bug("missing_is_valid", "P1", "tag: lost", plant=core.missing_is_valid),
     Bug("stale_ignores_tags", "P1", "stale: soft", plant=core.stale_ignores_tags),
-    Bug("tag_versions_remembered", "P1", "tag: two processes", plant=core.tag_versions_remembered),
+    Bug("tag_versions_remembered", "P1", "tag: two processes", plant=core.tag_versions_remembered, many="tag: many"),
     Bug("tag_unlink_resend", "P1", "tag: sent twice",
         {"tag_versions": _NO_TIME,
          "tag_invalidate": ("local time =", "redis.call('UNLINK', KEYS[1]); do return '' end local time =")}),
-    Bug("fill_proof_without_tags", "P1", "tag: followers", plant=core.fill_proof_without_tags),
+    Bug("fill_proof_without_tags", "P1", "tag: followers", plant=core.fill_proof_without_tags, many="tag: many"),
     Bug("proof_missing_is_equal", "P1", "tag: followers, lost", plant=core.proof_missing_is_equal),
-    Bug("no_epoch_check", "P1", "tag: derived", plant=core.no_epoch_check),
-    Bug("version_before_epoch", "P1", "tag: derived", plant=port.version_before_epoch),
+    Bug("no_epoch_check", "P1", "tag: derived", plant=core.no_epoch_check, many="tag: derived, many"),
+    Bug("version_before_epoch", "P1", "tag: derived", plant=port.version_before_epoch, many="tag: derived, many"),
     Bug("epoch_read_before_versions", "P1", "tag: derived", plant=port.epoch_read_before_versions),
     Bug("missing_epoch_is_equal", "P1", "tag: derived, lost", plant=core.missing_epoch_is_equal),
-    Bug("near_no_generation", "P1-near", "near: key", plant=core.near_no_generation),
+    Bug("near_no_generation", "P1-near", "near: key", plant=core.near_no_generation, many="near: many"),
     Bug("bump_before_only", "P1-near", "near: own process", plant=core.bump_before_only),
     Bug("publish_before_unlink", "P1-near", "near: key",
         {"invalidate": ("redis.call('PUBLISH', ARGV[1], 'gone')", "")}, port.published_before),

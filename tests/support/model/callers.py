@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdfast import current_entry
 from holdfast.core import many, single
-from holdfast.core.batch import Batch
+from holdfast.core.batch import Batch, Outcomes
 from support.model.actors import current, pause
 from support.model.port import WorldPort
 from support.model.process import Process
@@ -82,19 +82,30 @@ async def refresh(play: Play, process: Process, port: WorldPort) -> None:
 
 async def fetch_many(play: Play, process: Process, port: WorldPort) -> None:
     """Call a cached function of many ids."""
+    await _called_many(play, process.batches.fetch, process, port)
 
+
+async def refresh_many(play: Play, process: Process, port: WorldPort) -> None:
+    """Have many values loaded anew."""
+    called = play.promises.calling()
+    outcomes = await _called_many(play, process.batches.refresh, process, port)
+    if all(raw is not None for _, _, raw in outcomes.values()):
+        play.promise(process, called, news=b"done")
+
+
+async def _called_many(play: Play, verb: Any, process: Process, port: WorldPort) -> Outcomes:
     async def load_many(ids: list[Any]) -> dict[Any, int]:
-        value = await play.load()
-        return dict.fromkeys(ids, value)
+        return dict.fromkeys(ids, await play.load())
 
     caller = play.promises.begin(process)
     ids = {play.key: "k", OUTER: "o"}
-    batch = Batch(process.plan, load_many, ids, dict.fromkeys(ids, play.tags) if play.tags else {}, "load_many")
-    outcomes = await process.batches.fetch(port, batch)
+    tags = dict.fromkeys(ids, play.tags) if play.tags else {}
+    outcomes: Outcomes = await verb(port, Batch(process.plan, load_many, ids, tags, "load_many"))
     for key in ids if "invalidate" not in play.scenario.changes else (play.key,):
         value, status, _ = outcomes[key]
         play.promises.check(caller, value, status)
     play.let_in(play.patient, 0.7)
+    return outcomes
 
 
 async def _called(play: Play, process: Process, call: Callable[[], Coroutine[Any, Any, Any]]) -> bytes | None:

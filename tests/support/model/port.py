@@ -79,7 +79,7 @@ class WorldPort:
         return lambda: True
 
     def free_hands(self) -> bool:
-        return True
+        return self._world.chance.random() < 0.9
 
     def place(self) -> int:
         return self._place

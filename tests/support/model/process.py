@@ -57,5 +57,12 @@ class Process:
     def left_behind(self) -> list[object]:
         """Return what is in the books of a process in which nothing runs: nothing should be."""
         flights, ears = self.caching.flights, self.subscriber.ears
-        books = [flights._open, flights._blocked, self.caching.nearby._own, ears[1:] if self.plan.near else ears]
+        books: list[object] = [
+            flights._open,
+            flights._blocked,
+            self.caching.nearby._own,
+            ears[1:] if self.plan.near else ears,
+        ]
+        if not self.failures:
+            books.append(flights._orphans)
         return [] if self.dead else [book for book in books if book]

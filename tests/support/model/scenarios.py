@@ -138,6 +138,8 @@ _KEY: Final = (
     Scenario("key: readers", callers=("fetch", "fetch", "info"), late=("read", "read_many", "info"), most_changes=2),
     Scenario("key: refresh", callers=("fetch", "commit", "refresh"), changes=("refresh", "invalidate"),
              most_changes=2),
+    Scenario("key: refresh many", callers=("fetch_many", "fetch", "commit"), changes=("refresh_many", "delete"),
+             most_changes=2),
     Scenario("key: refresh, troubles", callers=("fetch", "refresh"), changes=("refresh",),
              troubles=("leap", "evict")),
     Scenario("key: set", callers=("fetch", "fetch", "read"), changes=("write", "write_many")),
@@ -177,6 +179,8 @@ _STALE_ONES: Final = (
              processes=1, places=_LOOPS, troubles=("leap",), options={"leeway": _STALE}),
     Scenario("stale: early refresh", filled=0.8, aged=0.6, changes=("invalidate",), troubles=("leap",),
              options={"beta": 1000.0}),
+    Scenario("stale: many", callers=("fetch_many", "fetch"), filled=0.8, aged=0.6, changes=("soft", "hard"),
+             tags="declared", failing=0.2, most_changes=2, troubles=("leap", "cancel"), options={"leeway": _STALE}),
     Scenario("stale: slow loads", filled=0.8, aged=0.6, changes=("hard", "invalidate"), tags="declared",
              troubles=("leap", "cancel"), options={"leeway": _STALE, "soft_timeout": 0.01, "hard_timeout": 0.5}),
 )  # fmt: skip
@@ -205,6 +209,8 @@ _PURE: Final = (
 _FAILURES: Final = (
     Scenario("failures: commands", troubles=("fail", "fail", "twin"), most_changes=2, most_troubles=4),
     Scenario("failures: tags", troubles=("fail",), changes=("hard", "invalidate"), tags="declared", most_troubles=3),
+    Scenario("failures: many", callers=("fetch_many", "fetch"), troubles=("fail",), most_troubles=3,
+             changes=("hard", "delete"), tags="declared"),
     Scenario("failures: raised", troubles=("fail",), bypass=False, most_troubles=3, most_changes=2),
     Scenario("failures: near", troubles=("fail", "cut"), near=_NEAR, most_troubles=3, leaps=_NEAR_LEAPS),
     Scenario("failures: stored", failing=0.5, refusing=0.7, options={"errors": True}, tags="declared",

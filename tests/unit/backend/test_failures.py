@@ -34,6 +34,17 @@ INCR = Command(("INCR", "n"), ("n",))
         (f"ERR unknown command 'SETX', with args beginning with: 'k' '{SECRET}'", BackendError, "unknown command"),
         (f"ERR unknown command `SETX`, with args beginning with: `k`, `{SECRET}`, ", BackendError, "unknown command"),
         (f"{SECRET} thrown by a script", BackendError, "refused the command"),
+        (
+            "ERR Error running script (call to f_0a1b): @user_script:21: @user_script: 21: -READONLY You can't write",
+            BackendUnavailable,
+            "is a replica",
+        ),
+        (
+            "ERR Error running script (call to f_0a1b): @user_script:21: @user_script: 21: -OOM command not allowed",
+            BackendError,
+            "out of memory",
+        ),
+        (f"ERR Error running script (call to f_0a1b): @user_script:2: {SECRET}", BackendError, "refused the command"),
     ],
 )
 def test_a_refusal_becomes_the_right_error(text: str, kind: type[BackendError], says: str) -> None:
