@@ -11,10 +11,10 @@ from typing import Any, Final, get_args
 import pytest
 
 import holdfast
-from holdfast import CallInfo, Counts, Entries, EntryInfo, Layer, Stats, cached, events
+from holdfast import CallInfo, Counts, Entries, EntryInfo, Layer, Stats, cached, cached_many, events
 from holdfast.backend.url_options import _OPTIONS
 from holdfast.cache import Cache, CacheOptions
-from holdfast.layer import CachedOptions, LayerOptions
+from holdfast.layer import CachedOptions, LayerOptions, ManyOptions
 from support.pages import rows_of
 
 REFERENCE: Final = Path(__file__).parent.parent / "docs" / "reference"
@@ -49,6 +49,17 @@ def test_the_options_that_type_checkers_know_are_those_that_there_are() -> None:
     assert {"url", *LayerOptions.__optional_keys__} == set(_defaults(Layer))
     assert {"ttl", "layer", *CachedOptions.__optional_keys__} == set(_defaults(cached))
     assert {"key", "key_builder", "version", *CacheOptions.__optional_keys__} == {*CachedOptions.__optional_keys__}
+
+
+def test_the_reference_has_every_option_of_cached_many() -> None:
+    """Its own options are described, and it refers to those of `cached` for the rest, which are the same."""
+    section = _reference("cached.md").split("\n## cached_many\n")[1].split("\n## ")[0]
+    named = set(_defaults(cached_many)) - {"options"}
+    assert [name for name in named if f"`{name}`" not in section] == []
+    assert rows_of(section) == {"missing_ttl": "None"}
+    refused = {"key", "key_builder", "cache_errors"}
+    assert ManyOptions.__optional_keys__ == CachedOptions.__optional_keys__ - refused
+    assert [name for name in refused if f"`{name}`" not in section] == []
 
 
 def test_the_reference_has_every_option_of_a_url() -> None:

@@ -81,7 +81,8 @@ class Layer:
             compression: None, ``"zlib"``, ``"zstd"`` or ``"lz4"``, for values of a kilobyte and more.
             secret: signs the entries: text or bytes of at least 16 bytes, or several, newest first.
             key_builder: names the entries of functions that give no `key`.
-            near: how long an entry may be kept in this process, too, unless a decorator says otherwise; None: not at all.
+            near: how long an entry may be kept in this process, too, unless a decorator says otherwise; None is not at
+                all.
             near_entries: how many entries are kept in this process at most.
             near_bytes: how much memory they may take, in bytes.
             on_failure: while Redis cannot be used, call functions without it (``"bypass"``) or raise (``"raise"``).

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
 
+from holdfast._calls import is_async
 from holdfast._current import checked_tags
 from holdfast._durations import seconds
 from holdfast.core.plan import OnWaitTimeout
@@ -146,6 +147,7 @@ class Options:
             ConfigurationError: one of them cannot work; the message names it.
         """
         _check_texts(key, key_builder, version, on_wait_timeout, condition)
+        _refuse_async(ttl=ttl, condition=condition, tags=tags)
         if not keeps:
             _refuse_what_needs_an_entry(
                 tags=tags, condition=condition, cache_errors=cache_errors, grace=grace, stale_if_error=stale_if_error,
@@ -189,6 +191,13 @@ def _check_texts(
     if on_wait_timeout not in get_args(OnWaitTimeout):
         msg = f"on_wait_timeout={on_wait_timeout!r} must be 'load', 'stale' or 'raise'"
         raise ConfigurationError(msg)
+
+
+def _refuse_async(**functions: object) -> None:
+    for name, function in functions.items():
+        if callable(function) and is_async(function):
+            msg = f"{name}= must be a plain function of the result: nobody would await what an async one returns"
+            raise ConfigurationError(msg)
 
 
 def _refuse_what_needs_an_entry(**given: object) -> None:

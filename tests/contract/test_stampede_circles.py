@@ -39,8 +39,10 @@ def test_two_processes_that_need_each_other(colour: Colour, topology: Topology, 
                 return functions
 
             a, b = pair(here)["a"], pair(there)["b"]
-            assert await colour.together(actor(colour, a, "a", 1), actor(colour, b, "b", 1)) == ["ab", "ba"]
-            assert sorted(started) == ["a", "a", "b", "b"]
+            results = await colour.together(actor(colour, a, "a", 1), actor(colour, b, "b", 1))
+            # Who gives up first loads what it needs by itself; the other may get what that one has stored.
+            assert results in (["ab", "ba"], ["aba", "ba"], ["ab", "bab"])
+            assert 3 <= len(started) <= 4
 
     colour.run(scenario)
 

@@ -58,6 +58,7 @@ def test_every_way_names_the_same_tag(colour: Colour, namespace: str, source: st
                 tags: Any = {"template": [literal], "function": lambda result, tag=tag: [tag], "loader": ()}[source]
                 function = layer.cached(60, key="row:{number}:" + str(number), tags=tags)(colour.function(row))
                 await colour.call(function, 1)
+                await colour.call(function, 1)  # the first load has taught that there are tags
                 assert await cache.get(f"row:1:{number}") == 1, repr(tag)
                 await cache.invalidate_tags(tag)
                 assert await cache.get(f"row:1:{number}") is None, repr(tag)
@@ -101,9 +102,9 @@ WRONG: list[tuple[object, str]] = [
 
 
 @pytest.mark.parametrize(("tags", "complaint"), WRONG)
-def test_tags_that_are_none(tags: Any, complaint: str) -> None:
+def test_tags_that_are_none(namespace: str, tags: Any, complaint: str) -> None:
     """The mistake is named where it is made: when decorating, setting, or loading; nothing is stored then."""
-    with Layer() as layer:
+    with Layer(namespace=namespace) as layer:
         with pytest.raises(ConfigurationError, match=complaint):
             layer.cached(60, tags=tags)
         with pytest.raises(ConfigurationError, match=complaint):
@@ -134,9 +135,9 @@ def test_tags_that_are_none(tags: Any, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("tag", ["", None, 7])
-def test_invalidating_what_is_no_tag(tag: Any) -> None:
+def test_invalidating_what_is_no_tag(namespace: str, tag: Any) -> None:
     """It is refused before anything is sent, also among tags that are right."""
-    with Layer() as layer:
+    with Layer(namespace=namespace) as layer:
         layer.cache.set("k", 1, 60, tags=["t"])
         with pytest.raises(ConfigurationError, match="tags must be texts that are not empty"):
             layer.cache.invalidate_tags("t", tag)
@@ -169,7 +170,7 @@ def test_more_tags_than_fit(colour: Colour, namespace: str) -> None:
 
 
 def test_an_async_function_of_the_result() -> None:
-    """Its tags would never be awaited: it is refused when decorating."""
+    """Nobody would await it: it is refused when decorating, as are other functions of the result."""
 
     async def tags(result: object) -> list[str]:
         return ["t"]
@@ -182,3 +183,7 @@ def test_an_async_function_of_the_result() -> None:
     for each in choices:
         with pytest.raises(ConfigurationError, match="tags"):
             cached(60, tags=each)
+        with pytest.raises(ConfigurationError, match="condition"):
+            cached(60, condition=each)
+        with pytest.raises(ConfigurationError, match="ttl"):
+            cached(each)

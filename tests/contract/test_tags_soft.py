@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from holdfast import MISSING, Layer, entries
@@ -182,18 +180,5 @@ def test_tags_in_other_slots(colour: Colour, servers: Servers, namespace: str) -
                 assert await cache.get_many([f"row:{number}" for number in range(4)]) == {}
                 assert [await colour.call(row, number) for number in range(4)] == [1] * 4
                 await cache.invalidate_tags(*tags)
-
-    colour.run(scenario)
-
-
-def test_an_invalidation_is_in_order_across_slots(colour: Colour, servers: Servers, namespace: str) -> None:
-    """The epoch is written before any tag, also where they lie on different nodes."""
-
-    async def scenario() -> None:
-        topology = servers.topology("cluster")
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            with topology.monitor(containing=namespace) as recording:
-                await colour.of(layer.cache).invalidate_tags(*(f"tag{number}" for number in range(20)))
-            sent = sorted(recording.from_scripts, key=lambda each: each.at)
 
     colour.run(scenario)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, assert_type
 
-from holdfast import MISSING, CallInfo, EntryInfo, Layer, cached, configure, entries
+from holdfast import MISSING, CallInfo, EntryInfo, Layer, cached, cached_many, configure, entries
 
 layer = Layer("memory://", namespace="shop", on_failure="raise", hooks=[print])
 other = configure("memory://", secret=["a newer secret of ours", "an older secret of ours"], compression="zlib")
@@ -36,6 +36,18 @@ async def aget_product(product_id: int, *, lang: str = "en") -> Product:
 def by_layer(name: str) -> Product:
     """A function on a layer."""
     return Product(name)
+
+
+@cached_many("5m", key="product:{product_id}:{lang}", missing_ttl=30, tags=["lang:{lang}"], grace="1m", layer=layer)
+def load_products(product_ids: list[int], lang: str = "en") -> dict[int, Product]:
+    """A plain loader of many values."""
+    return {product_id: Product(lang) for product_id in product_ids}
+
+
+@layer.cached_many(lambda product: timedelta(minutes=len(product.name)), key="aproduct:{product_id}", version="2")
+async def aload_products(product_ids: Iterable[int]) -> dict[int, Product]:
+    """An async loader of many values."""
+    return {product_id: Product("") for product_id in product_ids}
 
 
 class Shop:
@@ -89,6 +101,15 @@ class Shop:
     async def ainside_static(number: int) -> str:
         return str(number)
 
+    @cached_many(60, key="many:{number}")
+    def many(self, numbers: list[int]) -> dict[int, str]:
+        return {number: str(number) for number in numbers}
+
+    @cached_many(60, key="amany:{number}")
+    @classmethod
+    async def amany(cls, numbers: list[int]) -> dict[int, str]:
+        return {number: str(number) for number in numbers}
+
     @property
     @cached(60)
     def prop(self) -> str:
@@ -109,6 +130,14 @@ def plain() -> None:
     assert_type(shop.outside_static(1), str)
     assert_type(Shop.inside_static(1), str)
     assert_type(shop.prop, str)
+    assert_type(load_products([1], lang="de"), dict[int, Product])
+    assert_type(shop.many([1]), dict[int, str])
+    assert_type(entries(load_products).key([1]), str)
+    assert_type(entries(load_products).refresh([1, 2], "de"), dict[int, Product])
+    assert_type(entries(load_products).invalidate([1, 2]), bool)
+    assert_type(entries(load_products).info([1]), EntryInfo | None)
+    assert_type(entries(load_products).get([1]) or {}, dict[int, Product])
+    entries(load_products).set({1: Product("lamp")}, [1, 2])
     assert_type(entries(get_product).key(1), str)
     assert_type(entries(get_product).refresh(1, "de"), Product)
     assert_type(entries(get_product).bypass(product_id=1), Product)
@@ -141,6 +170,9 @@ async def asynchronous() -> None:
     assert_type(await Shop.ainside_class(1), str)
     assert_type(await Shop.aoutside_static(1), str)
     assert_type(await Shop.ainside_static(1), str)
+    assert_type(await aload_products({1: 2}), dict[int, Product])
+    assert_type(await Shop.amany([1]), dict[int, str])
+    assert_type(await entries(aload_products).arefresh([1]), dict[int, Product])
     assert_type(await entries(aget_product).arefresh(1), Product)
     assert_type(await entries(aget_product).ainvalidate(1, lang="de"), bool)
     assert_type(await entries(aget_product).acall(1), tuple[Product, CallInfo])
@@ -156,5 +188,9 @@ def mistakes() -> None:
     get_product()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     entries(get_product).invalidate("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     entries(get_product).set("lamp", 1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    load_products(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    entries(load_products).invalidate(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    cached_many(60)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    cached_many(60, key="{id}", cache_errors=KeyError)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     cached(ttl=None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     layer.cached(1, kex="a")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]

@@ -223,7 +223,7 @@ def test_only_entries_that_redis_drops_in_time_are_plain() -> None:
 def test_unknown_flags_are_malformed() -> None:
     """A flag that this release does not know may change what the rest means."""
     raw = bytearray(pack(make(), KEY))
-    raw[1] = 8
+    raw[1] = 16
     assert reason(bytes(raw)) == "malformed"
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from holdfast._flight import Bell
 from holdfast.core.batch import Rider
 from holdfast.core.call import Look
-from holdfast.core.leasing import AGAIN, NO_LEASE, Asking, Held, Known, Lease, Leasing
+from holdfast.core.leasing import AGAIN, NO_LEASE, Asking, Held, Known, Lease, Leasing, Taken
 from holdfast.core.plan import Plan
 from holdfast.core.sending import chunks
 from holdfast.errors import BackendError
@@ -84,7 +84,9 @@ class BatchAsking:
         self._leasing = leasing
         self._port = port
         self._plan = plan
-        self._due = [Asking(leasing, port, each.call, each.flight, seen=each.call.look.id) for each in riders]
+        self._due: list[Asking] = [
+            Asking(leasing, port, each.call, each.flight, seen=each.call.look.id) for each in riders
+        ]
         self._waiting: dict[str, tuple[Asking, float]] = {}
         self._bells = _Bells()
         self._chimes: dict[str, _Chime] = {}
@@ -104,13 +106,13 @@ class BatchAsking:
                 for asking, answer in zip(chunk, await self._ask(chunk), strict=True):
                     if answer is AGAIN:
                         self._due.append(asking)
-                    elif isinstance(answer, float):
-                        self._waiting[asking.call.key] = asking, answer
+                    elif isinstance(answer, Taken):
+                        self._waiting[asking.call.key] = asking, answer.lasts
                     elif answer is not None:
                         held.append(Held(asking.call, asking.flight, answer))
         return held
 
-    async def _ask(self, asking: Sequence[Asking]) -> list[Lease | float | None]:
+    async def _ask(self, asking: Sequence[Asking]) -> list[Lease | Taken | None]:
         """Ask once; return what `Asking.ask` does, for each."""
         tags = list(dict.fromkeys(tag for one in asking for tag in one.call.tags))
         commands = [one.acquire() for one in asking]

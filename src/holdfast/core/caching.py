@@ -3,8 +3,8 @@
 The order of a read is that of every path here:
 
 1. A load of this key under way in this process: join it. One that brings nothing does not count.
-2. GET, with the versions of the tags in the same pipeline. What is fresh is returned; what is stale and within its grace
-   is returned, too, while it is refreshed behind. A read that somebody else has already sent is never shared.
+2. GET, with the versions of the tags in the same pipeline. What is fresh is returned; what is stale and within its
+   grace is returned, too, while it is refreshed behind. A read that somebody else has already sent is never shared.
 3. Look at the loads again, since the read took time: join one, or open one and ask for the lease.
 
 What a load brings is encoded at once, and every caller, the one that loaded included, gets a copy decoded from it: a

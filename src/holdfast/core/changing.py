@@ -1,8 +1,8 @@
 """Changing entries on request: writing, removing, giving more time, invalidating by tag.
 
-A change revokes the leases of its keys in the same script, so that loads that began before store nothing. When Redis has
-answered, or has failed to, this process forgets what it has of the keys: loads under way are not joined any more, and
-near entries are dropped. That comes after the reply: whatever was read before it may be old.
+A change revokes the leases of its keys in the same script, so that loads that began before store nothing. When Redis
+has answered, or has failed to, this process forgets what it has of the keys: loads under way are not joined any more,
+and near entries are dropped. That comes after the reply: whatever was read before it may be old.
 """
 
 from __future__ import annotations

@@ -50,6 +50,13 @@ class Lease(NamedTuple):
 NO_LEASE: Final = Lease()
 
 
+class Taken(NamedTuple):
+    """Instead of a lease: another process has it."""
+
+    lasts: float
+    """Seconds until it runs out, if it is not renewed."""
+
+
 class Held(NamedTuple):
     """A load that is to be done, and what it may store."""
 
@@ -90,8 +97,8 @@ class Leasing:
         try:
             while True:
                 answer = await asking.ask()
-                if isinstance(answer, float):
-                    if await asking.wait(answer):
+                if isinstance(answer, Taken):
+                    if await asking.wait(answer.lasts):
                         continue
                     return None
                 if answer is not AGAIN:
@@ -216,8 +223,8 @@ class Asking:
     bell: Bell | None = None
     cancel: Cancel | None = None
 
-    async def ask(self) -> Lease | float | None:
-        """Ask once. Return the lease, or for how many seconds that of another lasts, or None when landed."""
+    async def ask(self) -> Lease | Taken | None:
+        """Ask once. Return the lease, or that another has it, or None when landed."""
         call = self.call
         if self.bell is not None:
             self.bell.arm()
@@ -249,8 +256,8 @@ class Asking:
             places.lease, left, nonce=nonce, seconds=call.plan.lease, seen=self.seen, replace=replaced
         )
 
-    def heard(self, reply: Reply, known: Known) -> Lease | float | bytes:
-        """Return what a reply brings: the lease, for how many seconds that of another lasts, or a value to look at."""
+    def heard(self, reply: Reply, known: Known) -> Lease | Taken | bytes:
+        """Return what a reply brings: the lease, that another has it, or a value to look at."""
         kind, found, *rest = reply
         self.unanswered = False
         if kind != _GRANTED:
@@ -263,7 +270,7 @@ class Asking:
             return Lease(token, True, known.versions, known.epoch)
         if not self.call.plan.keeps:
             self.watched, self.watched_at = token, self.number
-        return float(rest[0]) / 1000
+        return Taken(float(rest[0]) / 1000)
 
     def land(self, look: Look) -> bool:
         """Give the members what another process has stored, if it is fresh; say whether it is.

@@ -38,7 +38,7 @@ class Plan:
     tally: Tally
     keeps: bool = True
     """Whether results are stored; otherwise concurrent calls share one, and it is gone."""
-    leeway: Leeway = Leeway()
+    leeway: Leeway = field(default_factory=Leeway)
     beta: float = 0.0
     """How eagerly entries are refreshed before they run out; see `freshness.should_refresh_early`."""
     lease: float = 30.0

@@ -372,5 +372,5 @@ def _added_tags(call: Call, entry: CurrentEntry, value: object, *, stored: bool)
 
 def as_read_again(stamps: Iterable[Stamp], replies: Sequence[Reply]) -> dict[str, Versions | None]:
     """Return the versions that were read again: one reply a tag, or one list of all."""
-    found: Sequence[Reply] = replies[0] if isinstance(replies[0], list) else replies
+    found: Any = replies[0] if isinstance(replies[0], list) else replies
     return as_versions(list(dict.fromkeys(stamp.tag for stamp in stamps)), found)

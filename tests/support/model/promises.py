@@ -8,7 +8,8 @@ when it has returned. A caller that starts then must get no older version:
     near cache        in another process, until the message was handled, and not beyond `near` seconds
 
 What Redis does not answer suspends this for one kind of caller only: one that shares a load that runs without a lease,
-since Redis could not be asked for one, may miss the invalidations that *other* processes made after the load began.
+since Redis could not be asked for one, may miss the invalidations of its key that *other* processes made after the load
+began, and those of its tags.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Change:
     called: float
     returned: float
     soft: bool
+    of_tag: bool
     messages: list[Any]
     """What it published."""
 
@@ -99,7 +101,8 @@ class Promises:
         """
         version, at, since = called
         messages = [message for message in self.world.published[since:] if message.body.startswith(news)]
-        self.changes.append(Change(version, process.number, at, self.world.time, soft, messages))
+        of_tag = any(":tag-news:" in message.topic for message in messages)
+        self.changes.append(Change(version, process.number, at, self.world.time, soft, of_tag, messages))
         self.world.say("PROMISED", version, "soft" if soft else "hard", "by process", process.number)
 
     def loading(self, process: Any, *, leased: bool) -> int:
@@ -117,7 +120,8 @@ class Promises:
                 continue
             if status == "near" and change in caller.unheard:
                 continue
-            if self._unproven(caller, load, status) and change.process != caller.process.number:
+            foreign = change.process != caller.process.number or change.of_tag
+            if foreign and self._unproven(caller, load, status):
                 continue
             near = bool(self.near) and status == "near"
             what = f"{status} version {version} after version {change.version} was promised"
