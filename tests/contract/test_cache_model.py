@@ -8,6 +8,7 @@ replies are mixed at every instant between sending, executing and answering a co
 
 from __future__ import annotations
 
+import gc
 import logging
 import math
 import os
@@ -28,9 +29,11 @@ SLOWEST = 0.03
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Let the cache not log each of thousands of failures."""
+    """Let the cache not log each of thousands of failures, and the garbage collector look at nothing older."""
     logging.disable(logging.CRITICAL)
+    gc.freeze()
     yield
+    gc.unfreeze()
     logging.disable(logging.NOTSET)
 
 

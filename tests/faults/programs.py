@@ -21,17 +21,32 @@ def run(program: str, url: str) -> str:
 
     It must end well and say nothing on stderr: no warning, nothing ignored, nothing logged.
     """
+    return ended(begun(program, url, dev=True))
+
+
+def begun(program: str, *words: str, dev: bool = False) -> subprocess.Popen[str]:
+    """Start a program with the words that it gets, the URL first; `dev` makes it slower, and stricter."""
     # In development mode asyncio logs slow steps, which a loaded machine has; they say nothing about connections.
     quiet = "import logging; logging.getLogger('asyncio').setLevel(logging.CRITICAL)\n"
     fork = "import warnings; warnings.filterwarnings('ignore', message='.*multi-threaded.*fork')\n"
     text = f"{quiet}{fork}{HEAD}{textwrap.dedent(program)}"
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error", "-c", text, url],
-        capture_output=True,
+    mode = ["-X", "dev"] if dev else []
+    return subprocess.Popen(
+        [sys.executable, *mode, "-W", "error", "-c", text, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
     )
-    assert done.stderr == "", done.stderr
-    assert done.returncode == 0
-    return done.stdout
+
+
+def ended(process: subprocess.Popen[str]) -> str:
+    """Wait until a program has ended well, without a word on stderr, and return what it printed."""
+    with process:
+        try:
+            printed, complaints = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    assert complaints == "", complaints
+    assert process.returncode == 0
+    return printed

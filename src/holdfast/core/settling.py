@@ -12,7 +12,7 @@ The flight is off the map before the command that settles it is sent, so that no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from holdfast._current import CurrentEntry, checked_tags
 from holdfast._flight import PROVEN, Flight, Landing
@@ -372,5 +372,5 @@ def _added_tags(call: Call, entry: CurrentEntry, value: object, *, stored: bool)
 
 def as_read_again(stamps: Iterable[Stamp], replies: Sequence[Reply]) -> dict[str, Versions | None]:
     """Return the versions that were read again: one reply a tag, or one list of all."""
-    found: Any = replies[0] if isinstance(replies[0], list) else replies
+    found = cast("Sequence[Reply]", replies[0]) if isinstance(replies[0], list) else replies
     return as_versions(list(dict.fromkeys(stamp.tag for stamp in stamps)), found)

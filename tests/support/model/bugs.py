@@ -15,6 +15,7 @@ import pytest
 from holdfast.scripts import load
 from support.model import bugs_core as core
 from support.model import bugs_port as port
+from support.model import bugs_tags as tags
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -73,26 +74,26 @@ BUGS: Final = (
     Bug("set_keeps_lease", "P1", "key: set", {"put": ("redis.call('UNLINK', KEYS[2])", "")}),
     Bug("soft_creates_key", "P5", "stale: old", {"expire": ("if found == 1", "if true")}),
     Bug("sie_candidate_to_all", "P1", "stale: key, if error", plant=core.sie_candidate_to_all),
-    Bug("stamp_after_load", "P1", "tag: two processes", plant=core.stamp_after_load, many="tag: many"),
+    Bug("stamp_after_load", "P1", "tag: two processes", plant=tags.stamp_after_load, many="tag: many"),
     Bug("tag_counter", "P1", "tag: lost", {"tag_versions": (_MINTED, _COUNTED), "tag_invalidate": (_MINTED, _COUNTED)}),
-    Bug("missing_is_valid", "P1", "tag: lost", plant=core.missing_is_valid),
-    Bug("stale_ignores_tags", "P1", "stale: soft", plant=core.stale_ignores_tags),
-    Bug("tag_versions_remembered", "P1", "tag: two processes", plant=core.tag_versions_remembered, many="tag: many"),
+    Bug("missing_is_valid", "P1", "tag: lost", plant=tags.missing_is_valid),
+    Bug("stale_ignores_tags", "P1", "stale: soft", plant=tags.stale_ignores_tags),
+    Bug("tag_versions_remembered", "P1", "tag: two processes", plant=tags.tag_versions_remembered, many="tag: many"),
     Bug("tag_unlink_resend", "P1", "tag: sent twice",
         {"tag_versions": _NO_TIME,
          "tag_invalidate": ("local time =", "redis.call('UNLINK', KEYS[1]); do return '' end local time =")}),
-    Bug("fill_proof_without_tags", "P1", "tag: followers", plant=core.fill_proof_without_tags, many="tag: many"),
-    Bug("proof_missing_is_equal", "P1", "tag: followers, lost", plant=core.proof_missing_is_equal),
-    Bug("no_epoch_check", "P1", "tag: derived", plant=core.no_epoch_check, many="tag: derived, many"),
+    Bug("fill_proof_without_tags", "P1", "tag: followers", plant=tags.fill_proof_without_tags, many="tag: many"),
+    Bug("proof_missing_is_equal", "P1", "tag: followers, lost", plant=tags.proof_missing_is_equal),
+    Bug("no_epoch_check", "P1", "tag: derived", plant=tags.no_epoch_check, many="tag: derived, many"),
     Bug("version_before_epoch", "P1", "tag: derived", plant=port.version_before_epoch, many="tag: derived, many"),
     Bug("epoch_read_before_versions", "P1", "tag: derived", plant=port.epoch_read_before_versions),
-    Bug("missing_epoch_is_equal", "P1", "tag: derived, lost", plant=core.missing_epoch_is_equal),
-    Bug("near_no_generation", "P1-near", "near: key", plant=core.near_no_generation, many="near: many"),
-    Bug("bump_before_only", "P1-near", "near: own process", plant=core.bump_before_only),
+    Bug("missing_epoch_is_equal", "P1", "tag: derived, lost", plant=tags.missing_epoch_is_equal),
+    Bug("near_no_generation", "P1-near", "near: key", plant=tags.near_no_generation, many="near: many"),
+    Bug("bump_before_only", "P1-near", "near: own process", plant=tags.bump_before_only),
     Bug("publish_before_unlink", "P1-near", "near: key",
         {"invalidate": ("redis.call('PUBLISH', ARGV[1], 'gone')", "")}, port.published_before),
     Bug("epoch_before_subscribe", "P1-near", "near: cut off", plant=port.up_too_soon),
-    Bug("near_ttl_from_store", "P1-near", "near: lost messages", plant=core.near_ttl_from_store),
+    Bug("near_ttl_from_store", "P1-near", "near: lost messages", plant=tags.near_ttl_from_store),
     Bug("result_by_name", "P1", "pure: two processes", plant=core.result_by_name),
     Bug("result_to_late_joiners", "P1", "pure: two processes", plant=core.late_joiner_takes_read),
     Bug("cancel_kills_flight", "P3", "key: followers", plant=core.cancel_kills_flight),

@@ -13,7 +13,7 @@ from support.model.actors import current, pause
 from support.model.port import WorldPort
 from support.model.process import Process
 from support.model.promises import Caller
-from support.model.scenarios import OUTER, TAG, Refused
+from support.model.scenario import OUTER, TAG, Refused
 
 if TYPE_CHECKING:
     from support.model.play import Play

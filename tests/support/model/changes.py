@@ -9,7 +9,7 @@ from holdfast.core import changing
 from support.model.actors import pause
 from support.model.port import WorldPort
 from support.model.process import Process
-from support.model.scenarios import OUTER, TAG, TTL
+from support.model.scenario import OUTER, TAG, TTL
 
 if TYPE_CHECKING:
     from support.model.play import Play

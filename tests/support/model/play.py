@@ -13,7 +13,7 @@ from support.model.callers import SourceDown
 from support.model.port import WorldPort
 from support.model.process import Process
 from support.model.promises import Promises
-from support.model.scenarios import KEY, PURE, TAG, Scenario
+from support.model.scenario import KEY, PURE, TAG, Scenario
 from support.model.world import World
 
 _NEVER_FAIL = {"fetch", "fetch_many", "nested", "read", "read_many"}

@@ -13,7 +13,7 @@ from holdfast.core.records import Recorder
 from holdfast.policy.names import Names
 from support.model.news import Subscriber
 from support.model.port import WorldPort
-from support.model.scenarios import Scenario
+from support.model.scenario import Scenario
 from support.model.world import World
 
 NAMES: Final = Names("m")
