@@ -69,6 +69,7 @@ class Flight:
         "place",
         "sent",
         "unattended",
+        "unleased",
         "waits_for",
     )
 
@@ -96,6 +97,8 @@ class Flight:
         """The number that calling the loader has among the commands; 0 before."""
         self.nonce = ""
         """Of the lease that it has, or may have got; in the beginning, of one that another has left behind."""
+        self.unleased = False
+        """Whether it loads without a lease, since Redis could not be used."""
         self.cancelled = False
         self.interruption: BaseException | None = None
         """What ended the loader if it was not an `Exception`: only the caller that opened the flight may see it."""

@@ -9,7 +9,8 @@ Rules.
    for those who had joined before its command was sent: what they got was current after they had begun to ask.
 4. A flight is off the map before its value is sent to Redis: a caller that comes later asks Redis itself.
 5. Whoever changed a key on request detaches its flight when Redis has answered: later callers do not join it. Its
-   members still get the value: they came before. Whether it is stored is for its lease to say.
+   members still get the value: they came before. Whether it is stored is for its lease to say. Whoever invalidated a
+   tag detaches all flights without a lease: no lease tells what became of their tags.
 6. Work whose event loop was closed under it never ends. The next caller of its key forgets it, and takes over the
    lease that it has left behind, as well as one that an interrupted load could not give back.
 7. A flight that replaces what may still be served is joined by those only who have looked at Redis in vain.
@@ -92,13 +93,24 @@ class Flights:
             for key in keys:
                 self._open.pop(key, None)
 
-    def send(self, flight: Flight, *, loads: bool = False) -> int:
-        """Count a command that is about to be sent, or the call of the loader; return its number."""
+    def detach_unleased(self) -> None:
+        """Take all flights that load without a lease off the map: whatever their tags, nobody else will refuse them."""
+        with self._lock:
+            for flight in [each for each in self._open.values() if each.unleased]:
+                self._remove(flight)
+
+    def send(self, flight: Flight) -> int:
+        """Count a command that is about to be sent; return its number."""
         with self._lock:
             flight.sent += 1
-            if loads:
-                flight.loaded_from = flight.sent
             return flight.sent
+
+    def load(self, flight: Flight, *, leased: bool) -> None:
+        """Count the call of the loader, as if it were a command."""
+        with self._lock:
+            flight.sent += 1
+            flight.loaded_from = flight.sent
+            flight.unleased = not leased
 
     def orphan(self, key: str, nonce: str) -> None:
         """Note that a lease is left behind, in case that it cannot be given back."""

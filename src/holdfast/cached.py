@@ -96,7 +96,7 @@ class Recipe:
         self._options = options
         self._compiled = self._compile_now()
         self._tags_of = tuple(compile_tag(self.function, tag) for tag in options.tags)
-        self._derives = _mentions(self.function, "current_entry")
+        self._derives = mentions(self.function, "current_entry")
         self._binding: Binding | None = None
 
     def _compile_now(self) -> CompiledKey | None:
@@ -187,7 +187,7 @@ def raw_function(function: Any) -> Callable[..., Any]:
     return cast("Callable[..., Any]", inner)
 
 
-def _mentions(function: Callable[..., Any], name: str) -> bool:
+def mentions(function: Callable[..., Any], name: str) -> bool:
     """Say whether the text of a function uses a name. A guess that saves a load, never one that must be right."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code is not None and name in {*code.co_names, *code.co_freevars}

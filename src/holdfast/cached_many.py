@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 from holdfast._calls import as_coroutine, drive, is_async
 from holdfast._current import unkept
 from holdfast._missing import MISSING
-from holdfast.cached import raw_function
+from holdfast.cached import mentions, raw_function
 from holdfast.core.batch import Batch, Outcomes
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
@@ -83,7 +83,7 @@ class ManyRecipe:
         engine = self._find_engine()
         binding = self._binding
         if binding is None or binding.engine is not engine:
-            derives = "current_entry" in getattr(getattr(self.function, "__code__", None), "co_names", ())
+            derives = mentions(self.function, "current_entry")
             plan = engine.plan(self._options, self._template, self._kind(), derives=derives)
             binding = self._binding = ManyBinding(engine, plan)
         return binding

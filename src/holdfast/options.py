@@ -103,8 +103,8 @@ class Options:
             raise ConfigurationError(msg)
         if "cache_errors" in options:
             msg = (
-                "@cached_many has no cache_errors=: an error belongs to a call with many ids, not to one of them; leave "
-                "out of the result what does not exist, and give missing_ttl="
+                "@cached_many has no cache_errors=: an error belongs to a call with many ids, not to one of them; "
+                "leave out of the result what does not exist, and give missing_ttl="
             )
             raise ConfigurationError(msg)
         if "key_builder" in options:

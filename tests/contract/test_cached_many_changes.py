@@ -50,8 +50,7 @@ def test_a_change_of_one_id_while_a_load_runs(
                 await source.loading()
                 other.version = 2
                 await change(colour, other, layers[-1], verb)
-                waits_for_old = processes == 2 and verb == "tag"  # the lease goes on; its value will be of no use
-                if not waits_for_old:
+                if verb != "tag":  # its load goes on, and would be waited for
                     assert await other.call(2) == versions(2, 2)
                 source.gate.open()
 
@@ -202,6 +201,23 @@ def test_entries_are_kept_near(colour: Colour, topology: Topology, namespace: st
             source.end = lambda ids: versions(3, *ids)
             assert await source.call(1, 2, 100) == versions(2, 1) | versions(3, 2, 100)
             await reached(colour, all_near)
+
+    colour.run(scenario)
+
+
+def test_what_was_loaded_is_kept_near_at_once(colour: Colour, namespace: str) -> None:
+    """The reply to the fill proves it: nothing has to be read once more, where no server tells of our own writes."""
+
+    async def scenario() -> None:
+        async with colour.using(Layer(namespace=namespace, near=60)) as layer:
+            told: list[Event] = []
+            source = ManySource(colour, layer, tags=["of:{number}"], missing_ttl=60)
+            await source.call(9)  # from now on it listens
+            await colour.until(lambda: layer.engine.caching.nearby.near.snapshot().epoch, "the news are heard")
+            await source.call(1, 2, 100)
+            layer.add_hook(told.append)
+            assert await source.call(1, 2, 100) == versions(1, 1, 2)
+            assert [event.near for event in told if isinstance(event, Hit)] == [True] * 3
 
     colour.run(scenario)
 

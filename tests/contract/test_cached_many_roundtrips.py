@@ -11,8 +11,6 @@ from support.colours import Colour
 from support.many import ManySource, versions
 from support.topologies import Topology
 
-SCRIPT = "EVALSHA"
-
 
 @pytest.mark.parametrize("tags", [(), ("all", "of:{number}")])
 def test_a_call_of_hits_is_one_mget(
@@ -43,13 +41,15 @@ def test_a_cold_call_is_one_read_one_pipeline_of_leases_and_one_of_fills(
     async def scenario() -> None:
         async with colour.using(Layer(server_topology.url, namespace=namespace)) as layer:
             source = ManySource(colour, layer, tags=["all"])
-            await source.call(0, 1)  # opens the connection, and loads the scripts
+            await source.call(0, 1, 101)  # opens the connection, and loads the scripts
             trips = Trips(layer)
             with server_topology.monitor(containing=namespace) as seen:
                 await source.call(*range(10), 100)
-            assert trips.sent == [["MGET", "MGET"], [SCRIPT] * 10, [SCRIPT] * 9]
+            asked, stored = [*["acquire"] * 9, "tag_versions"], [*["fill"] * 8]
+            assert [trips.sent[0], trips.sent[1]] == [["MGET", "MGET"], asked]
+            assert [sorted(trip) for trip in trips.sent[2:]] == [sorted([*stored, "abandon"])]
             if server_topology.name != "cluster":
-                assert seen.names == [name for trip in trips.sent for name in trip]
+                assert len(seen.names) == sum(map(len, trips.sent))
             assert source.asked[1:] == [[*range(2, 10), 100]]
 
     colour.run(scenario)
@@ -67,7 +67,7 @@ def test_the_verbs_cost_one_pipeline(colour: Colour, server_topology: Topology, 
             await handle.get([1, 2, 3])
             await handle.invalidate([1, 2, 3])
             await handle.refresh([1, 2, 3])
-            assert trips.sent == [["MGET"], [SCRIPT] * 3, [SCRIPT] * 3, [SCRIPT] * 3]
+            assert trips.sent == [["MGET"], ["invalidate"] * 3, ["acquire"] * 3, ["fill"] * 3]
             trips.sent.clear()
             await colour.call(source.function, [])
             await handle.get([])

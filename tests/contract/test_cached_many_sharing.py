@@ -77,6 +77,32 @@ def test_a_load_of_one_id_is_joined(colour: Colour, namespace: str) -> None:
     colour.run(scenario)
 
 
+def test_a_function_of_one_id_takes_no_part_in_what_does_not_exist(colour: Colour, namespace: str) -> None:
+    """It waits for the load that it has joined; when that brings no value, it calls its own function."""
+
+    async def scenario() -> None:
+        async with colour.using(Layer(namespace=namespace)) as layer:
+            source = ManySource(colour, layer, waits=1, missing_ttl=60)
+
+            async def one(number: int) -> list[int]:
+                return [number, 7]
+
+            single = layer.cached(60, key="many:{number}")(colour.function(one))
+
+            async def second() -> Any:
+                await source.loading()
+                return await colour.call(single, 100)
+
+            async def release() -> None:
+                await colour.until(lambda: joined(layer) == 3, "the other one has joined")
+                source.gate.open()
+
+            assert (await colour.together(source.actor(1, 100), second, release))[:2] == [versions(1, 1), [100, 7]]
+            assert source.loads == 1
+
+    colour.run(scenario)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_overlapping_calls_in_opposite_order(
     colour: Colour, topology: Topology, namespace: str, processes: int

@@ -1,9 +1,9 @@
-"""What operations send and leave behind is what the page of costs says."""
+"""What operations send is what the page of costs says."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,10 @@ from support.colours import Colour
 from support.flights import joined
 from support.programs import newest
 from support.recording import Recording
-from support.standalone import Standalone
 from support.topologies import Servers, Topology
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "costs.md").read_text(encoding="utf-8")
 _COMMANDS: Final = re.findall(r"^\| ([^|]+?) \| `([^`]+)` \| (\d+) \| (\d+) \|$", PAGE, re.MULTILINE)
-_MEMORY: Final = re.findall(r"^\| ([^|]+?) \| (\d+) \| [^|]+ \|$", PAGE, re.MULTILINE)
 OF_LISTENING: Final = {"SUBSCRIBE", "UNSUBSCRIBE"}
 
 
@@ -194,6 +192,16 @@ async def _expire(bench: Bench) -> None:
     await bench.measure(bench.cache.expire("a", 30))
 
 
+async def _many(bench: Bench, *known: int) -> None:
+    async def load(ids: list[int]) -> dict[int, int]:
+        return {number: number for number in ids}
+
+    function = bench.layer.cached_many(60, key="many:{number}")(bench.colour.function(load))
+    if known:
+        await bench.colour.call(function, list(known))
+    await bench.measure(bench.colour.call(function, [1, 2]))
+
+
 def by_result(value: int) -> list[str]:
     """Return the tags of a result."""
     return [f"number:{value}"]
@@ -216,6 +224,9 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "nothing kept, the caller that loads": lambda bench: _miss(bench, ttl=None),
     "nothing kept, the load runs in this process": lambda bench: _follower(bench, None),
     "nothing kept, the load runs in another process": lambda bench: _waiting(bench, None),
+    "`cached_many` of two, both hits": lambda bench: _many(bench, 1, 2),
+    "`cached_many` of two, one missing": lambda bench: _many(bench, 1),
+    "`cached_many` of two, both missing": _many,
     "`entries(f).refresh`": lambda bench: _handle(bench, "refresh", 1),
     "`entries(f).invalidate`, `cache.delete` of one": lambda bench: _handle(bench, "invalidate", 1),
     "`cache.delete` of two": lambda bench: _verb(bench, "delete", "a", "b"),
@@ -267,40 +278,3 @@ def test_an_operation_sends_what_the_page_says(
     assert (sum(map(len, expected)), len(expected)) == (int(commands), int(trips))
     seen = [named(one) for one in bench.seen.sent if one.name not in OF_LISTENING]
     assert sorted(seen) == sorted(name for sent in bench.sent for name in sent.names)
-
-
-def test_what_is_left_behind_takes_what_the_page_says() -> None:
-    """Within a quarter: bytes of every kind of key, as the server counts them."""
-    with Standalone(newest()) as server, Layer(server.url, namespace="shop") as layer:
-        found = dict(_left_behind(server, layer))
-    assert [row[0] for row in _MEMORY] == list(found)
-    for what, told in _MEMORY:
-        assert found[what] == pytest.approx(int(told), rel=0.25), what
-
-
-def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
-    name, sizes = "shop:{}:{{product:7}}", []
-
-    def used(key: str) -> int:
-        return int(server.client.memory_usage(key) or 0)
-
-    for what, value, tags in [
-        ("entry, a number", 12.5, []),
-        ("entry, a text of 1,000 bytes", "x" * 1000, []),
-        ("entry, a number, with one tag", 12.5, ["category:3"]),
-    ]:
-        layer.cache.set("product:7", value, 60, tags=tags)
-        yield what, used(name.format("cache"))
-
-    @layer.stampede_protected(key="product:{number}")
-    def product(number: int) -> float:
-        sizes.append(used(name.format("flight")))
-        return 12.5
-
-    assert product(7) == 12.5
-    yield "lease", sizes[0]
-    (result,) = server.client.scan_iter(match="shop:flight:*")
-    yield "result for other processes, a number", used(result)
-    layer.cache.invalidate_tags("category:3")
-    yield "tag", used("shop:tag:{category:3}")
-    yield "epoch of all tags", used("shop:tag-epoch")

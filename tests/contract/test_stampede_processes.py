@@ -158,9 +158,7 @@ def test_clocks_that_differ(colour: Colour, topology: Topology, namespace: str, 
 
 
 @pytest.mark.parametrize("skew", [-30, 30])
-def test_clocks_that_differ_shift_freshness_only(
-    colour: Colour, topology: Topology, namespace: str, skew: int
-) -> None:
+def test_clocks_that_differ_shift_freshness_only(colour: Colour, topology: Topology, namespace: str, skew: int) -> None:
     """With a grace, an entry is stale too early or too late by as much; an invalidation still holds at once."""
 
     async def scenario() -> None:

@@ -157,7 +157,10 @@ def test_a_load_that_fails_after_all_have_given_up(colour: Colour, topology: Top
     """Its error reaches nobody, and its lease is given back: the next call loads."""
 
     async def scenario() -> None:
-        async with parties(colour, topology.url, namespace, count=1, hard_timeout="50ms", lease="50s") as (source, here):
+        async with parties(colour, topology.url, namespace, count=1, hard_timeout="50ms", lease="50s") as (
+            source,
+            here,
+        ):
 
             def fail(number: int) -> Any:
                 raise LookupError(number)

@@ -11,23 +11,22 @@ from holdfast.commands import Command, Reply
 from support.recording import Seen
 from support.standalone import Standalone
 
-_FILES: Final = [each for each in files(scripts).iterdir() if each.name.endswith(".lua")]
-SCRIPTS: Final = {scripts.load(each.name[:-4]).digest: each.name[:-4] for each in _FILES}
-"""The names of all scripts, by digest."""
+_ALL: Final = [scripts.load(each.name[:-4]) for each in files(scripts).iterdir() if each.name.endswith(".lua")]
+_NAMES: Final = {text.encode(): each.name for each in _ALL for text in (each.digest, each.source)}
 
 
 def named(sent: Command | Seen) -> str:
     """Return what a command is called: a script by its own name, such as ``"fill"``."""
-    if isinstance(sent, Command):
-        return SCRIPTS[str(sent.words[1])] if sent.name == "EVALSHA" else sent.name
-    return SCRIPTS[sent.words[1].decode()] if sent.name == "EVALSHA" else sent.name
+    if isinstance(sent, Command) or not sent.name.startswith("EVAL"):
+        return sent.name
+    return _NAMES[sent.words[1]]
 
 
 def teach(nodes: Iterable[Standalone]) -> None:
     """Let servers know all scripts, so that none has to be sent in full."""
     for node in nodes:
-        for each in _FILES:
-            node.client.script_load(each.read_text(encoding="utf-8"))
+        for each in _ALL:
+            node.client.script_load(each.source)
 
 
 class Sent:

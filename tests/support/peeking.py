@@ -33,13 +33,31 @@ def told(layer: Layer, *kinds: type[Event]) -> list[Any]:
 
 
 def idle(layer: Layer) -> bool:
-    """Say whether nothing is being loaded."""
-    return not layer.engine.caching.flights._open
+    """Say whether nothing is being loaded or stored."""
+    backend = layer.engine.backend
+    return not (layer.engine.caching.flights._open or backend._hands.at_work() or backend._tasks._held)
 
 
 def near_is_up(layer: Layer) -> bool:
     """Say whether the layer hears the news, so that it may keep entries in the process."""
     return layer.engine.caching.nearby.near.snapshot().epoch is not None
+
+
+def near_epoch(layer: Layer) -> object | None:
+    """Return what is another object whenever everything in the process was dropped; None while nothing is heard."""
+    return layer.engine.caching.nearby.near.snapshot().epoch
+
+
+def bumps(layer: Layer, key: str) -> int:
+    """Return a number that changes when the layer hears that an entry has changed."""
+    near = layer.engine.caching.nearby.near
+    return near._key_bumps[hash(key) % len(near._key_bumps)]
+
+
+def tag_bumps(layer: Layer, tag: str) -> int:
+    """Return a number that changes when the layer hears that a tag was invalidated."""
+    near = layer.engine.caching.nearby.near
+    return near._tag_bumps[hash(tag) % len(near._tag_bumps)]
 
 
 def is_near(layer: Layer, key: str) -> bool:

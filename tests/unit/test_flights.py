@@ -49,7 +49,8 @@ def test_a_member_knows_what_was_sent_before_it_joined(flights: Flights) -> None
     assert flights.send(flight) == 1
     assert flights.join("k", THERE) == (flight, 1, False)
     assert flight.latest == 1
-    assert flights.send(flight, loads=True) == 2
+    flights.load(flight, leased=True)
+    assert flight.loaded_from == 2
     assert flight.loaded_from == 2
     assert flight.latest < flight.loaded_from, "nobody has come since the load began"
     assert flights.follow("k") == (flight, 2)
@@ -168,6 +169,17 @@ def test_an_outer_load_counts_as_well(flights: Flights) -> None:
         wait(flights, outer, outer, inner)
     wait(flights, inner, other)
     wait(flights, other)
+
+
+def test_what_one_work_loads_waits_for_what_the_work_waits_for(flights: Flights) -> None:
+    """A load of many keys that waits for another load is in the way of each of its keys."""
+    first, second, other = (opened(flights, name, place) for place, name in enumerate("abc"))
+    work = Flight("work", HERE)
+    flights.tie([first, second], work)
+    wait(flights, other, work)
+    for tied in (first, second):
+        with pytest.raises(CircularWait):
+            wait(flights, tied, other)
 
 
 def test_who_blocks_a_place_must_not_wait_for_it(flights: Flights) -> None:

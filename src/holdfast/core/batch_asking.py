@@ -27,6 +27,8 @@ from holdfast.policy.waiting import pause
 from holdfast.port import Cancel, Port, WaitOver
 
 _UNAVAILABLE: Final = Look("unavailable")
+_GATHERING: Final = 0.002
+"""Seconds after a message in which others may come: what is stored in one pipeline is then asked for in one."""
 
 
 class _Bells(Bell):
@@ -164,6 +166,8 @@ class BatchAsking:
             await self._port.wait(
                 self._bells.armed, min(left, pause(self._polls, lease, self._port.random(), hears=hears))
             )
+            if len(self._waiting) > 1:
+                await self._port.sleep(_GATHERING)
             self._bells.arm()  # before it is asked who has rung, so that nobody is missed
             keys = self._bells.taken() & self._waiting.keys()
         except WaitOver:

@@ -13,6 +13,7 @@ from holdfast.core.batch_sharing import BatchSharing
 from holdfast.core.caching import Caching
 from holdfast.core.call import Call, Look
 from holdfast.core.many import look_at, read_raw
+from holdfast.core.nearby import NOTHING
 from holdfast.core.sending import chunks
 from holdfast.errors import BackendError
 from holdfast.port import Port
@@ -63,10 +64,11 @@ class BatchCaching:
         outcomes: Outcomes = {}
         keys = list(batch.ids)
         if batch.plan.near:
+            value_of = self._caching.nearby.reader(batch.plan, port.monotonic)
             for key in keys:
-                outcome = self._caching.near_hit(port, batch.plan, key)
-                if outcome is not None:
-                    outcomes[key] = outcome
+                value = value_of(key)
+                if value is not NOTHING:
+                    outcomes[key] = value, "near", None
             keys = [key for key in keys if key not in outcomes]
         calls: list[Call] = []
         for chunk in chunks(keys):

@@ -75,7 +75,7 @@ class BatchLoading:
         stop = self._leasing.keep(port, *granted) if granted else _nothing
         started = port.monotonic()
         for one in held:
-            self._flights.send(one.flight, loads=True)
+            self._flights.load(one.flight, leased=one.lease.granted)
         try:
             try:
                 with Inside(work, entry, background=held[0].call.background):

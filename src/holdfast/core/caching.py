@@ -152,13 +152,20 @@ class Caching:
 
     async def _judged(self, port: Port, call: Call) -> Outcome:
         """Return what was found if it may be, and load otherwise."""
-        outcome = self.served(port, call)
+        try:
+            outcome = self.served(port, call)
+        except Exception:  # the one that the entry holds: it is served like a value
+            self._refresh_if_due(port, call)
+            raise
         if outcome is None:
             self.serving.count_miss(call.plan, call.key, call.look.reason)
             return await self.sharing.share(port, call)
+        self._refresh_if_due(port, call)
+        return outcome
+
+    def _refresh_if_due(self, port: Port, call: Call) -> None:
         if self.is_to_be_refreshed(port, call):
             self.sharing.refresh_behind(port, call)
-        return outcome
 
     def served(self, port: Port, call: Call) -> Outcome | None:
         """Return what was found if it may be, and keep it in this process if it is fresh."""

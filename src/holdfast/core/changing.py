@@ -127,6 +127,7 @@ async def invalidate_tags(caching: Caching, port: Port, plan: Plan, tags: Sequen
         caching.recorder.backend_failed(plan.tally, epoch.name, error)
         raise
     finally:
+        caching.flights.detach_unleased()
         for tag in tags:
             caching.nearby.near.bump_tag(tag)
     if caching.recorder.hooks:

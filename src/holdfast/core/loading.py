@@ -52,7 +52,7 @@ class Loading:
     async def _load(self, port: Port, call: Call, flight: Flight, lease: Lease) -> None:
         entry = CurrentEntry(lambda: stale_value(call))
         started = port.monotonic()
-        self._flights.send(flight, loads=True)
+        self._flights.load(flight, leased=lease.granted)
         try:
             with Inside(flight, entry, background=call.background):
                 value = checked(await call.load(), flight.key)

@@ -8,7 +8,7 @@ executed all the same, at any later time.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -48,7 +48,7 @@ class Sent:
 class Line:
     """One connection. Executing its next command and bringing its next reply are chosen apart."""
 
-    home: Any
+    port: Any
     kept: bool
     """Whether it is used again."""
     rank: float
@@ -86,9 +86,9 @@ class Lines:
         self._chance = chance
         self.all: list[Line] = []
 
-    def open(self, home: Any, *, kept: bool) -> Line:
-        """Open a connection of a process."""
-        line = Line(home, kept, self._chance.random(), self._chance.random())
+    def open(self, port: Any, *, kept: bool) -> Line:
+        """Open a connection of a port."""
+        line = Line(port, kept, self._chance.random(), self._chance.random())
         self.all.append(line)
         return line
 
@@ -105,10 +105,10 @@ class Lines:
         if batch.sender is not None:
             batch.sender.wake()
 
-    def drop(self, home: Any) -> None:
-        """Close the connections of a process that is no more."""
-        lost = [line for line in self.all if line.home is home]
-        self.all = [line for line in self.all if line.home is not home]
+    def drop(self, ports: Container[Any]) -> None:
+        """Close the connections of ports that are no more."""
+        lost = [line for line in self.all if line.port in ports]
+        self.all = [line for line in self.all if line.port not in ports]
         for line in lost:
             self._perhaps_later(line.outgoing)
 

@@ -28,6 +28,8 @@ class WorldPort:
         self._place = place
         self._blocking = blocking
         self._lines: dict[str, Line] = {}
+        self.closed = False
+        """Whether its loop was closed under its tasks."""
 
     async def call(self, command: Command) -> Reply:
         """Send a command; wait until it is executed, then until its reply is here."""
@@ -42,7 +44,7 @@ class WorldPort:
             node = command.keys[0].partition("{")[2] if self._world.cluster else ""
             line = lines.get(node)
             if line is None:
-                line = lines[node] = self._world.lines.open(self._home, kept=not self._blocking)
+                line = lines[node] = self._world.lines.open(self, kept=not self._blocking)
             line.outgoing.append(Sent(command, batch, place))
         self._world.say(f"    {actor.name} sends", *(command.name for command in commands))
         while not batch.over:
@@ -76,7 +78,7 @@ class WorldPort:
         return self._world.chance.random()
 
     def lifeline(self) -> Callable[[], bool]:
-        return lambda: True
+        return lambda: not self.closed
 
     def free_hands(self) -> bool:
         return self._world.chance.random() < 0.9
@@ -97,6 +99,8 @@ class WorldPort:
 
     def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Add an actor, which holds up a blocking caller until it is through."""
+        if self.closed:
+            raise RuntimeError("no loop runs here")
         if not (self._home.dead or self._world.over):
             self._begin(work(), lambda: None, self._place)
 
@@ -114,7 +118,7 @@ class WorldPort:
 
     def every(self, seconds: float, work: Callable[[], Coroutine[Any, Any, bool]]) -> Cancel:
         """Add an actor each time that the work is due."""
-        return Recurring(self._world, self._home, self._place, seconds, work, blocking=self._blocking).cancel
+        return Recurring(self._world, self._home, self, seconds, work, blocking=self._blocking).cancel
 
     def subscribe(self, topic: str, listener: Listener, *, pattern: bool = False) -> Cancel:
         cancel: Cancel = self._home.subscriber.subscribe((topic,), listener)
@@ -136,12 +140,12 @@ class WorldPort:
             over.append(True)
             actor.wake()
 
-        timer = None if patience is None else self._world.timer(patience, fire, self._home)
+        timer = None if patience is None else self._world.timers.add(self.now() + patience, fire, self._home)
         try:
             while not (over or check()):
                 await SUSPENDED
         finally:
-            self._world.stop(timer)
+            self._world.timers.stop(timer)
 
 
 class Recurring:
@@ -151,33 +155,34 @@ class Recurring:
         self,
         world: World,
         home: Any,
-        place: int,
+        port: WorldPort,
         seconds: float,
         work: Callable[[], Coroutine[Any, Any, bool]],
         *,
         blocking: bool,
     ) -> None:
         self._world, self._home, self._blocking = world, home, blocking
-        self._place = home.clockwork if blocking else place
+        self._port = port
+        self._place = home.clockwork if blocking else port.place()
         self._seconds, self._work = seconds, work
         self._over = False
         self._actor: Actor | None = None
-        self._timer = world.timer(seconds, self._run, home)
+        self._timer = world.timers.add(world.time + seconds, self._run, home)
 
     def _run(self) -> None:
-        if not self._over:
+        if not self._over and not self._port.closed:
             self._actor = self._world.add("renewal", self._round(), self._place, self._home, blocking=self._blocking)
 
     async def _round(self) -> None:
         again = await self._work()
         self._actor = None
         if again and not self._over:
-            self._timer = self._world.timer(self._seconds, self._run, self._home)
+            self._timer = self._world.timers.add(self._world.time + self._seconds, self._run, self._home)
 
     def cancel(self) -> None:
         """End it; the run of a task is cancelled, that of a thread goes on."""
         self._over = True
-        self._world.stop(self._timer)
+        self._world.timers.stop(self._timer)
         actor, self._actor = self._actor, None
         if actor is not None and not self._blocking and actor is not (current[0] if current else None):
             actor.cancel()

@@ -40,19 +40,36 @@ class Process:
             self.subscriber.subscribe(NAMES.patterns, self.caching.nearby)
         self._world = world
         self._loops: dict[int, WorldPort] = {}
+        self.ports: list[WorldPort] = []
 
     def port(self, place: str) -> tuple[WorldPort, int, bool]:
         """Return a port, the place it is for, and whether it blocks: of a loop, or of a new thread."""
+        blocking = place in {"thread", "sync in loop"}
+        number = self.number * 100 + (3 if place == "other loop" else 2)
         if place == "thread":
-            thread = self.new_place()
-            return WorldPort(self._world, self, thread, blocking=True), thread, True
-        loop = self.number * 100 + (3 if place == "other loop" else 2)
-        if place == "sync in loop":
-            return WorldPort(self._world, self, loop, blocking=True), loop, True
-        port = self._loops.get(loop)
+            number = self.new_place()
+        port = None if blocking else self._loops.get(number)
         if port is None:
-            port = self._loops[loop] = WorldPort(self._world, self, loop, blocking=False)
-        return port, loop, False
+            port = WorldPort(self._world, self, number, blocking=blocking)
+            self.ports.append(port)
+        if not blocking:
+            self._loops[number] = port
+        return port, number, blocking
+
+    def close_loop(self, place: int) -> None:
+        """Let a loop end while tasks of it are under way; who has such a loop next has another one."""
+        port = self._loops.pop(place)
+        port.closed = True
+        doomed = [actor for actor in self._world.actors if actor.place == place]
+        self._world.actors = [actor for actor in self._world.actors if actor.place != place]
+        self._world.lines.drop([port])
+        for actor in doomed:
+            actor.discard()
+
+    def open_loops(self) -> list[int]:
+        """Return the places of loops in which no blocking call runs, nor is to run."""
+        blocked = {actor.place for actor in self._world.actors if actor.blocking}
+        return [place for place in self._loops if place not in blocked]
 
     def left_behind(self) -> list[object]:
         """Return what is in the books of a process in which nothing runs: nothing should be."""
@@ -63,6 +80,6 @@ class Process:
             self.caching.nearby._own,
             ears[1:] if self.plan.near else ears,
         ]
-        if not self.failures:
+        if not (self.failures or any(port.closed for port in self.ports)):
             books.append(flights._orphans)
         return [] if self.dead else [book for book in books if book]

@@ -29,7 +29,6 @@ class Change:
     called: float
     returned: float
     soft: bool
-    of_tag: bool
     messages: list[Any]
     """What it published."""
 
@@ -101,8 +100,7 @@ class Promises:
         """
         version, at, since = called
         messages = [message for message in self.world.published[since:] if message.body.startswith(news)]
-        of_tag = any(":tag-news:" in message.topic for message in messages)
-        self.changes.append(Change(version, process.number, at, self.world.time, soft, of_tag, messages))
+        self.changes.append(Change(version, process.number, at, self.world.time, soft, messages))
         self.world.say("PROMISED", version, "soft" if soft else "hard", "by process", process.number)
 
     def loading(self, process: Any, *, leased: bool) -> int:
@@ -120,7 +118,7 @@ class Promises:
                 continue
             if status == "near" and change in caller.unheard:
                 continue
-            foreign = change.process != caller.process.number or change.of_tag
+            foreign = change.process != caller.process.number
             if foreign and self._unproven(caller, load, status):
                 continue
             near = bool(self.near) and status == "near"

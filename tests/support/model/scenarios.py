@@ -21,6 +21,8 @@ _KEY: Final = (
     Scenario("key: threads and loops", processes=1, places=ALL_PLACES, most_changes=2),
     Scenario("key: followers", processes=1, places=_LOOPS, troubles=("cancel", "evict"), late=("fetch",)),
     Scenario("key: troubles", troubles=("kill", "cancel", "evict", "leap", "twin"), failing=0.15, most_changes=2),
+    Scenario("key: closed loops", places=("loop", "other loop", "thread"), troubles=("close_loop", "cancel"),
+             processes=1),
     Scenario("key: sent twice", troubles=("twin",), rate=0.1, sent_twice=("acquire",), most_callers=2),
     Scenario("key: slow loads", troubles=("leap",), most_troubles=4, rate=0.06, leaps=(LEASE / 3 + 1,)),
     Scenario("key: waiting", slow=0.8, places=("loop",), least_callers=2, most_callers=2, layout=(0.0, 1.0, 0.0),
@@ -39,7 +41,7 @@ _KEY: Final = (
              troubles=("leap", "evict")),
     Scenario("key: set", callers=("fetch", "fetch", "read"), changes=("write", "write_many")),
     Scenario("key: nested", callers=("nested", "nested", "fetch"), changes=("delete",), late=("nested",),
-             cluster=0.0, processes=1, places=ALL_PLACES),
+             cluster=0.0, processes=1, places=ALL_PLACES, options={"wait": float("inf")}),
     Scenario("key: nested, apart", callers=("nested", "nested", "fetch"), changes=("delete",),
              late=("nested", "read_many"), cluster=0.0, troubles=("cancel", "kill")),
 )  # fmt: skip

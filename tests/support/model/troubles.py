@@ -27,7 +27,7 @@ def evict(play: Play) -> bool:
 def leap(play: Play) -> bool:
     """Let time pass, until something is due or a key has expired."""
     world = play.world
-    dues = [timer.due for timer in world.timers] + [end / 1000 + 0.002 for end in world.redis._deadlines.values()]
+    dues = [timer.due for timer in world.timers.all] + [end / 1000 + 0.002 for end in world.redis._deadlines.values()]
     dues += [world.time + seconds for seconds in play.scenario.leaps]
     dues = [due for due in dues if due > world.time]
     if dues:
@@ -50,6 +50,16 @@ def cancel(play: Play) -> bool:
     if victims:
         play.chance.choice(victims).cancel()
     return bool(victims)
+
+
+def close_loop(play: Play) -> bool:
+    """Close a loop while tasks of it are under way."""
+    loops = [(process, place) for process in play.processes if not process.dead for place in process.open_loops()]
+    if loops:
+        process, place = play.chance.choice(loops)
+        play.world.say(f"    loop {place} is closed")
+        process.close_loop(place)
+    return bool(loops)
 
 
 def fail(play: Play) -> bool:

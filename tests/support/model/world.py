@@ -6,7 +6,6 @@ is where bad orders hide. Time stands nearly still, and now and then leaps to an
 
 from __future__ import annotations
 
-import math
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import copy_context
@@ -20,6 +19,7 @@ from support.model.broken import Broken
 from support.model.ledger import Ledger
 from support.model.lines import Line, Lines
 from support.model.news import Message, Subscriber
+from support.model.timers import Timers
 
 Choice: TypeAlias = tuple[float, Any, Callable[[Any], object]]
 """A rank, who may go on, and how."""
@@ -27,16 +27,6 @@ Choice: TypeAlias = tuple[float, Any, Callable[[Any], object]]
 _TICK: Final = 0.0005
 _MOST_STEPS: Final = 4000
 _BEGIN: Final = 1_000_000.0
-
-
-@dataclass(eq=False, slots=True)
-class Timer:
-    """Something that is due at an instant."""
-
-    due: float
-    fire: Callable[[], object]
-    home: Any
-    rank: float
 
 
 @dataclass(eq=False)
@@ -66,7 +56,7 @@ class World:
         self.stacks: dict[int, list[Actor]] = {}
         """The blocking actors that hold a place; the last one goes on."""
         self.lines = Lines(self.chance)
-        self.timers: list[Timer] = []
+        self.timers = Timers(self.chance)
         self.subscribers: list[Subscriber] = []
         self.published: list[Message] = []
         self.log: list[str] = []
@@ -90,18 +80,6 @@ class World:
         self.actors.append(actor)
         return actor
 
-    def timer(self, seconds: float, fire: Callable[[], object], home: Any) -> Timer:
-        """Have something happen after some seconds, or later."""
-        timer = Timer(self.time + seconds, fire, home, self.chance.random())
-        if math.isfinite(seconds):
-            self.timers.append(timer)
-        return timer
-
-    def stop(self, timer: Timer | None) -> None:
-        """Have it not happen, if it has not."""
-        if timer is not None and timer in self.timers:
-            self.timers.remove(timer)
-
     def run(self) -> None:
         """Let chance choose until nobody can go on, whatever the time.
 
@@ -118,11 +96,11 @@ class World:
                 self.trouble()
             choices = [*self._actors(), *self._happenings()]
             if choices:
-                if self.timers and self.chance.random() < 0.02:
-                    self.leap(min(timer.due for timer in self.timers))
+                if self.timers.all and self.chance.random() < 0.02:
+                    self.leap(self.timers.next_due)
                 self._go_on(choices)
-            elif self.timers:
-                self.leap(self.chance.choice(self.timers).due)
+            elif self.timers.all:
+                self.leap(self.timers.any_due)
             else:
                 return
 
@@ -145,9 +123,9 @@ class World:
                 yield line.rank, line, self._execute
             if line.incoming:
                 yield line.back_rank, line, self._answer
-        for timer in self.timers:
+        for timer in self.timers.all:
             if timer.due <= self.time:
-                yield timer.rank, timer, self._fire
+                yield timer.rank, timer, self.timers.fire
         for subscriber in self.subscribers:
             if subscriber.asked:
                 yield subscriber.rank, subscriber, self._subscribe
@@ -198,10 +176,6 @@ class World:
         self.lines.tidy(line)
         self.say("    answered:", sender.name if sender else "nobody")
 
-    def _fire(self, timer: Timer) -> None:
-        self.timers.remove(timer)
-        timer.fire()
-
     def _subscribe(self, subscriber: Subscriber) -> None:
         subscriber.execute()
         self.say(f"    process {subscriber.number} is subscribed")
@@ -223,9 +197,9 @@ class World:
         home.dead = True
         doomed = [actor for actor in self.actors if actor.home is home]
         self.actors = [actor for actor in self.actors if actor.home is not home]
-        self.timers = [timer for timer in self.timers if timer.home is not home]
+        self.timers.drop(home)
         self.subscribers = [each for each in self.subscribers if each.number != home.number]
-        self.lines.drop(home)
+        self.lines.drop(home.ports)
         for actor in doomed:
             actor.discard()
 

@@ -1,0 +1,54 @@
+"""What stays in Redis takes as much as the page of costs says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from holdfast import Layer
+from support.programs import newest
+from support.standalone import Standalone
+
+PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "costs.md").read_text(encoding="utf-8")
+_ROWS: Final = re.findall(r"^\| ([^|`]+?) \| (\d+) \| [^|]+ \|$", PAGE, re.MULTILINE)
+
+
+def test_what_is_left_behind_takes_what_the_page_says() -> None:
+    """Within a quarter: bytes of every kind of key, as the server counts them."""
+    with Standalone(newest()) as server, Layer(server.url, namespace="shop") as layer:
+        found = dict(_left_behind(server, layer))
+    assert [row[0] for row in _ROWS] == list(found)
+    for what, told in _ROWS:
+        assert found[what] == pytest.approx(int(told), rel=0.25), what
+
+
+def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
+    name, sizes = "shop:{}:{{product:7}}", []
+
+    def used(key: str) -> int:
+        return int(server.client.memory_usage(key) or 0)
+
+    for what, value, tags in [
+        ("entry, a number", 12.5, []),
+        ("entry, a text of 1,000 bytes", "x" * 1000, []),
+        ("entry, a number, with one tag", 12.5, ["category:3"]),
+    ]:
+        layer.cache.set("product:7", value, 60, tags=tags)
+        yield what, used(name.format("cache"))
+
+    @layer.stampede_protected(key="product:{number}")
+    def product(number: int) -> float:
+        sizes.append(used(name.format("flight")))
+        return 12.5
+
+    assert product(7) == 12.5
+    yield "lease", sizes[0]
+    (result,) = server.client.scan_iter(match="shop:flight:*")
+    yield "result for other processes, a number", used(result)
+    layer.cache.invalidate_tags("category:3")
+    yield "tag", used("shop:tag:{category:3}")
+    yield "epoch of all tags", used("shop:tag-epoch")
