@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.model.broken import PROMISES, Broken
-from support.model.bugs import BUGS, CANNOT_BE, Bug
+from support.model.bugs import BUGS, CANNOT_BE, MORE, Bug
 from support.model.play import play
 from support.model.scenarios import SCENARIOS
 
@@ -25,10 +25,12 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-CASES = [(bug, bug.scenario) for bug in BUGS] + [(bug, bug.many) for bug in BUGS if bug.many]
+CASES = [(bug, bug.scenario) for bug in (*BUGS, *MORE)] + [(bug, bug.many) for bug in BUGS if bug.many]
 
 
-@pytest.mark.parametrize(("bug", "name"), CASES, ids=lambda part: part.name if isinstance(part, Bug) else part)
+@pytest.mark.parametrize(
+    ("bug", "name"), CASES, ids=lambda part: f"{part.promise} {part.name}" if isinstance(part, Bug) else part
+)
 def test_a_planted_mistake_is_found(bug: Bug, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It breaks the very promise that it is known to break; the others are not looked at."""
     if bug.plant is not None:

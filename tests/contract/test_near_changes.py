@@ -9,7 +9,7 @@ import pytest
 
 from holdfast import Layer, entries
 from support.colours import Colour
-from support.peeking import bumps, forget, is_near, near_is_up, tag_bumps
+from support.peeking import bumps, forget, is_near, keep_near, near_is_up, tag_bumps
 from support.points import Points
 from support.table import Table
 from support.topologies import Topology
@@ -26,19 +26,6 @@ CHANGES: dict[str, Change] = {
     "hard tag": lambda handle, cache: cache.invalidate_tags("t"),
     "soft tag": lambda handle, cache: cache.invalidate_tags("t", soft=True),
 }
-
-
-async def keep_near(colour: Colour, layer: Layer, row: Callable[..., Any]) -> str:
-    """Call a function until its entry is in the process; return the key."""
-    key = entries(row).key(1)
-    await colour.call(row, 1)
-    await colour.until(lambda: near_is_up(layer), "the news are heard")
-    for _ in range(100):
-        await colour.call(row, 1)
-        if is_near(layer, key):
-            return key
-        await colour.sleep(0.005)  # news of what came before are still on their way
-    raise AssertionError("the entry does not stay in the process")
 
 
 @pytest.mark.parametrize("change", CHANGES)

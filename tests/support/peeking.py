@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from holdfast import Layer
+from holdfast import Layer, entries
 from holdfast.commands import Command, Reply
 from holdfast.events import Event
+from support.colours import Colour
 
 
 def ask(layer: Layer, *words: str | bytes | int, key: str) -> Reply:
@@ -63,3 +65,16 @@ def tag_bumps(layer: Layer, tag: str) -> int:
 def is_near(layer: Layer, key: str) -> bool:
     """Say whether the layer has an entry in the process, by the key in Redis."""
     return layer.engine.caching.nearby.near.get(key, layer.engine.blocking.monotonic()) is not None
+
+
+async def keep_near(colour: Colour, layer: Layer, row: Callable[..., Any]) -> str:
+    """Call a function until its entry is in the process; return the key."""
+    key = entries(row).key(1)
+    await colour.call(row, 1)
+    await colour.until(lambda: near_is_up(layer), "the news are heard")
+    for _ in range(100):
+        await colour.call(row, 1)
+        if is_near(layer, key):
+            return key
+        await colour.sleep(0.005)  # news of what came before are still on their way
+    raise AssertionError("the entry does not stay in the process")

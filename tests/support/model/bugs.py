@@ -102,6 +102,16 @@ BUGS: Final = (
     Bug("no_poll", "P3", "failures: no deadline", plant=core.no_poll),
 )  # fmt: skip
 
+MORE: Final = (
+    Bug("fill_no_compare", "P4", _KEY, {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "true")}),
+    Bug("own_invalidation_detaches_nothing", "P1", "failures: commands", plant=core.no_detaching),
+    Bug("circle_of_waiting_is_not_seen", "P3", "key: nested", plant=core.circles_not_seen),
+    Bug("flight_stays_on_the_map", "books", _KEY, plant=core.flights_not_closed),
+    Bug("bell_is_not_hung_up", "books", _KEY, plant=core.no_hanging_up),
+    Bug("waiting_raises", "error", _KEY, plant=core.waiting_raises),
+)
+"""Mistakes that are not in the specification; so each thing that is looked at is seen to fail."""
+
 CANNOT_BE: Final = {
     "soft_keeps_lease": "no script makes a single key stale: only tags are, and these leave leases alone",
     "wake_any_token": "no result is taken out of a message; what lies under the token that is watched is looked at",

@@ -108,3 +108,32 @@ def cancel_kills_flight(patch: pytest.MonkeyPatch) -> None:
 def no_poll(patch: pytest.MonkeyPatch) -> None:
     """Waiters rely on messages alone."""
     patch.setattr(leasing, "pause", lambda *_, **__: float("inf"))
+
+
+def no_detaching(patch: pytest.MonkeyPatch) -> None:
+    """Whoever changes a key leaves the loads of this process joinable."""
+    patch.setattr(Flights, "detach", lambda *_: None)
+
+
+def circles_not_seen(patch: pytest.MonkeyPatch) -> None:
+    """Nobody remembers who waits for whom."""
+    patch.setattr(Flights, "begin_wait", lambda *_, **__: None)
+
+
+def flights_not_closed(patch: pytest.MonkeyPatch) -> None:
+    """A flight stays joinable when it has ended."""
+    patch.setattr(Flights, "close", lambda *_: None)
+
+
+def no_hanging_up(patch: pytest.MonkeyPatch) -> None:
+    """Who has waited goes on listening."""
+    patch.setattr(Asking, "hang_up", lambda *_: None)
+
+
+def waiting_raises(patch: pytest.MonkeyPatch) -> None:
+    """Something that nobody expects goes wrong."""
+
+    def pause(*_: Any, **__: Any) -> float:
+        raise ArithmeticError
+
+    patch.setattr(leasing, "pause", pause)
