@@ -104,7 +104,9 @@ def test_a_change_by_a_function_that_is_not_near(colour: Colour, topology: Topol
     colour.run(scenario)
 
 
-@pytest.mark.parametrize(("tags", "change"), [([], "invalidate"), ([], "set"), (["t"], "hard tag"), (["t"], "soft tag")])
+@pytest.mark.parametrize(
+    ("tags", "change"), [([], "invalidate"), ([], "set"), (["t"], "hard tag"), (["t"], "soft tag")]
+)
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 def test_a_change_between_read_and_keeping(
     colour: Colour, topology: Topology, namespace: str, where: str, tags: list[str], change: str

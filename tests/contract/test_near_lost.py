@@ -21,11 +21,10 @@ from support.topologies import Topology
 
 
 class Outage:
-    """Keeps the subscriber of a layer without a connection until it is over."""
+    """Keeps all subscribers of the process from connecting until it is over."""
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(self) -> None:
         self.is_over = False
-        self._wire: Any = layer.engine.backend._subscriber._wire
         right = SocketNews.go_live
 
         def go_live(wire: Any) -> None:
@@ -80,7 +79,7 @@ def test_nothing_is_served_meanwhile(colour: Colour, server_topology: Topology, 
             table = Table(colour)
             row = table.on(layer)
             key = await keep_near(colour, layer, row)
-            outage = Outage(layer)
+            outage = Outage()
             kill_subscriber(server_topology, namespace)
             await colour.until(lambda: not near_is_up(layer), "it is known")
             for value in (2, 3):

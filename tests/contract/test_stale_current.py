@@ -13,7 +13,14 @@ from support.flights import joined
 from support.peeking import ask, idle, tag_key
 from support.times import Times
 
-WRONG: list[tuple[str, Any]] = [("ttl", -1), ("ttl", "soon"), ("ttl", None), ("ttl", True), ("tags", "t"), ("tags", None)]
+WRONG: list[tuple[str, Any]] = [
+    ("ttl", -1),
+    ("ttl", "soon"),
+    ("ttl", None),
+    ("ttl", True),
+    ("tags", "t"),
+    ("tags", None),
+]
 
 
 def saying(colour: Colour, layer: Layer, say: Callable[[Any], object], **options: Any) -> Callable[..., Any]:

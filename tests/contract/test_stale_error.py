@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import LoadTimeout, Layer, entries
+from holdfast import Layer, LoadTimeout, entries
 from holdfast.events import LoadFailed, Stale
 from support.colours import Colour
 from support.flights import joined

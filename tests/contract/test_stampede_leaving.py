@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from holdfast import entries
+from holdfast.core import leasing
 from support.colours import Colour
 from support.flights import joined, reached
 from support.processes import Party, opening, parties
@@ -26,6 +27,12 @@ def quiet(caplog: pytest.LogCaptureFixture) -> Any:
     yield
     gc.collect()
     assert not [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
+
+
+@pytest.fixture
+def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waiters look only when they begin to listen, and when they hear something."""
+    monkeypatch.setattr(leasing, "pause", lambda *_, **__: 50.0)
 
 
 def begin(*who: Party) -> list[asyncio.Task[Any]]:
@@ -56,6 +63,7 @@ def test_a_load_goes_on_while_anybody_in_its_process_wants_it(topology: Topology
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("no_polls")
 def test_a_load_that_its_process_has_left_is_taken_over(topology: Topology, namespace: str) -> None:
     """The lease is given back at once, and another process that waits begins to load."""
 
@@ -129,6 +137,7 @@ def test_a_load_with_a_hard_timeout_outlives_its_callers(topology: Topology, nam
     asyncio.run(scenario())
 
 
+@pytest.mark.usefixtures("no_polls")
 # In a task, KeyboardInterrupt and SystemExit end the loop, and with it the test.
 @pytest.mark.parametrize(
     ("colour", "kind"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from holdfast import entries
+from holdfast.core import leasing
 from holdfast.events import Event, FillRefused
 from support.colours import Colour
 from support.points import Points
@@ -14,6 +15,13 @@ from support.processes import opening, parties
 from support.topologies import Topology
 
 
+@pytest.fixture
+def no_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let waiters look only when they begin to listen, and when they hear something."""
+    monkeypatch.setattr(leasing, "pause", lambda *_, **__: 50.0)
+
+
+@pytest.mark.usefixtures("no_polls")
 def test_one_process_loads_for_all(colour: Colour, topology: Topology, namespace: str) -> None:
     """However many wait in another process: one load, one copy for each caller, one entry."""
 
@@ -31,6 +39,7 @@ def test_one_process_loads_for_all(colour: Colour, topology: Topology, namespace
     colour.run(scenario)
 
 
+@pytest.mark.usefixtures("no_polls")
 @pytest.mark.parametrize("then", ["works", "fails"])
 def test_a_failing_load_is_tried_once_more_in_each_process(
     colour: Colour, topology: Topology, namespace: str, then: str
@@ -102,6 +111,7 @@ def test_a_load_that_lost_its_lease_returns_its_value_and_does_not_store_it(
     colour.run(scenario)
 
 
+@pytest.mark.usefixtures("no_polls")
 def test_a_message_between_asking_and_listening_is_not_needed(
     colour: Colour, topology: Topology, namespace: str
 ) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import ConfigurationError, Layer, SerializationError, cached, entries, current_entry
+from holdfast import ConfigurationError, Layer, SerializationError, cached, current_entry, entries
 from support.colours import Colour
 from support.peeking import tag_key
 from support.table import Table

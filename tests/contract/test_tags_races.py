@@ -18,8 +18,6 @@ from support.topologies import Topology
 TAGS = ["group:{number}", "all"]
 
 
-
-
 @pytest.mark.parametrize(("where", "tag"), [("here", "group:1"), ("elsewhere", "all")])
 def test_while_a_load_runs(colour: Colour, topology: Topology, namespace: str, where: str, tag: str) -> None:
     """The load's caller gets what it asked for; one that joined after the invalidation, and all later ones, do not."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from holdfast._current import CurrentEntry
+from holdfast.core.encoding import After, Loaded, encode, weigh
 from holdfast.core.leasing import Held, Leasing
 from holdfast.core.nearby import Nearby
 from holdfast.core.plan import Plan
 from holdfast.core.sending import chunks
-from holdfast.core.settling import After, Loaded, Settling, as_read_again
+from holdfast.core.settling import Settling, as_read_again
 from holdfast.errors import BackendError
 from holdfast.policy.freshness import Versions
 from holdfast.port import Port
@@ -54,7 +55,7 @@ class BatchSettling:
         loads = [_Load(one, values[one.call.key]) for one in held]
         for load in loads:
             try:
-                load.fresh, load.derived = self._settling.weigh(port, load.held.call, entry, load.value)
+                load.fresh, load.derived = weigh(port, load.held.call, entry, load.value)
             except Exception as error:  # of the user's `ttl`, `condition` or `tags`
                 load.end = error
         after = await self._read_after(port, plan, loads)
@@ -76,7 +77,7 @@ class BatchSettling:
     def _encode(self, port: Port, load: _Load, load_time: float, after: After | None) -> None:
         call, _, lease = load.held
         try:
-            load.end = self._settling.encode(port, call, lease, load.value, load.fresh, load_time, load.derived, after)
+            load.end = encode(port, call, lease, load.value, load.fresh, load_time, load.derived, after)
         except Exception as error:  # it cannot be stored
             load.end = error
 

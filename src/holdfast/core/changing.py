@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from holdfast.commands import Command, Reply
 from holdfast.core.caching import Caching
+from holdfast.core.encoding import TAGS_FUNCTION, derived_tags
 from holdfast.core.plan import Plan
 from holdfast.core.sending import chunks, send
-from holdfast.core.settling import TAGS_FUNCTION, derived_tags
 from holdfast.errors import BackendError
 from holdfast.events import Fill, Invalidated, TagsInvalidated
 from holdfast.policy.frame import instant

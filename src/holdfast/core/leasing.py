@@ -238,7 +238,12 @@ class Asking:
         answer = self.heard(replies[0], known)
         if not isinstance(answer, bytes):
             return answer
-        look = await self.leasing.reading.examine(self.port, call.plan, call.key, answer, call.tags, known.versions)
+        reading = self.leasing.reading
+        try:
+            look = await reading.examine(self.port, call.plan, call.key, answer, call.tags, known.versions)
+        except BackendError as error:  # the tags that only the entry names could not be read
+            reading.failed("MGET", call.plan, error)
+            return NO_LEASE
         return None if self.land(look) else AGAIN
 
     def acquire(self) -> Command:

@@ -12,52 +12,25 @@ The flight is off the map before the command that settles it is sent, so that no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple, cast
 
-from holdfast._current import CurrentEntry, checked_tags
+from holdfast._current import CurrentEntry
 from holdfast._flight import PROVEN, Flight, Landing
-from holdfast._missing import MISSING
-from holdfast.codec import Facts
 from holdfast.commands import Command, Reply
+from holdfast.core import encoding
 from holdfast.core.call import Call
+from holdfast.core.encoding import After, Loaded
 from holdfast.core.leasing import Lease, Leasing
 from holdfast.core.nearby import Kept, Moment, Nearby
 from holdfast.core.plan import Plan
 from holdfast.core.reading import as_versions
 from holdfast.core.records import Recorder
-from holdfast.errors import BackendError, SerializationError
+from holdfast.errors import BackendError
 from holdfast.events import Fill, FillRefused, Invalidated, Refreshed
 from holdfast.policy.freshness import Versions, parse_versions, stamps_of, unchanged
-from holdfast.policy.keys import guard
 from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
-
-TAGS_FUNCTION: Final = "what the function of tags= returns"
-
-
-class Loaded(NamedTuple):
-    """What a loader brought, ready to be stored."""
-
-    raw: bytes | None
-    copy: Any
-    fresh: float
-    """Seconds for which it is fresh; 0 = it is not to be stored."""
-    kept: float
-    """Seconds for which Redis keeps it."""
-    load_time: float
-    stamps: tuple[Stamp, ...] = ()
-    fresh_until: float = 0.0
-    """Unix seconds; 0 for what is not to be kept in the process."""
-    derived: bool = False
-    """Whether it has, or may have, tags that only the load gave it."""
-
-
-class After(NamedTuple):
-    """What was read of tags after a load, and then of the epoch."""
-
-    versions: Mapping[str, Versions | None]
-    epoch: Versions | None
 
 
 class Ending(NamedTuple):
@@ -89,66 +62,13 @@ class Settling:
         load_time: float,
     ) -> None:
         """Encode a loaded value, store it if it is to be stored, and give it to the members."""
-        fresh, derived = self.weigh(port, call, entry, value)
+        fresh, derived = encoding.weigh(port, call, entry, value)
         after: After | None = None
         if derived and fresh and lease.epoch is not None:
             after = await self.read_after(port, call.plan, derived, call.plan.kept_for(fresh))
-        loaded = self.encode(port, call, lease, value, fresh, load_time, derived, after)
+        loaded = encoding.encode(port, call, lease, value, fresh, load_time, derived, after)
         stored, proven = await self._settle(port, call, flight, lease, loaded)
         self.land(call, flight, loaded, stored=stored, proven=proven)
-
-    def weigh(self, port: Port, call: Call, entry: CurrentEntry, value: object) -> tuple[float, tuple[str, ...]]:
-        """Return for how many seconds a loaded value is fresh, 0 if it is not to be stored, and the tags it adds."""
-        fresh = _freshness(port, call, entry, value)
-        return fresh, _added_tags(call, entry, value, stored=bool(fresh)) if call.plan.keeps else ()
-
-    def encode(
-        self,
-        port: Port,
-        call: Call,
-        lease: Lease,
-        value: object,
-        fresh: float,
-        load_time: float,
-        derived: tuple[str, ...],
-        after: After | None,
-    ) -> Loaded:
-        """Return a loaded value ready to be stored.
-
-        A value whose derived tags may have been invalidated since its load is not to be stored.
-
-        Raises:
-            SerializationError: it cannot be stored. What is not to be stored need not be storable: its callers share
-                it as it is.
-        """
-        plan = call.plan
-        stamps = stamps_of({tag: lease.versions[tag] for tag in call.tags if tag in lease.versions})
-        if derived:
-            more = _stamps_after(plan, lease, derived, after)
-            fresh = fresh if more is not None else 0.0
-            stamps += more or ()
-        now = port.now()
-        nothing = value is MISSING and plan.codec.nothing
-        facts = Facts(
-            id=lease.token if lease.granted else "",
-            created=now,
-            fresh_until=now + fresh,
-            load_time=load_time,
-            stamps=stamps,
-            lingers=plan.leeway.extra > 0 and not nothing,
-        )
-        kept = fresh if nothing else plan.kept_for(fresh)
-        raw: bytes | None = None
-        copy = value
-        try:
-            if nothing:
-                raw = plan.codec.encode_nothing(call.key, **facts)
-            else:
-                raw, copy = plan.codec.encode_checked(call.key, value, **facts)
-        except SerializationError:
-            if fresh and plan.keeps:
-                raise
-        return Loaded(raw, copy, fresh, kept, load_time, stamps, now + fresh, bool(derived) or plan.tags_of is not None)
 
     def land(self, call: Call, flight: Flight, loaded: Loaded, *, stored: bool, proven: bool) -> None:
         """Give what was loaded to the members for whom it is proven."""
@@ -167,11 +87,11 @@ class Settling:
             return False
         fresh = plan.lifetime.seconds_for(error, port.random(), instead=entry.ttl)
         stamps = stamps_of(lease.versions)
-        derived = _added_tags(call, entry, error, stored=False)
+        derived = encoding.added_tags(call, entry, error, stored=False)
         if derived:
             known = lease.epoch is not None
             after = await self.read_after(port, plan, derived, plan.kept_for(fresh)) if known else None
-            more = _stamps_after(plan, lease, derived, after)
+            more = encoding.stamps_after(plan, lease, derived, after)
             if more is None:
                 return False
             stamps += more
@@ -330,44 +250,6 @@ class Settling:
             self._recorder.emit(Fill(plan.tally.pattern, call.key, size, loaded.kept, loaded.load_time))
         else:
             self._recorder.emit(FillRefused(plan.tally.pattern, call.key, loaded.load_time))
-
-
-def _freshness(port: Port, call: Call, entry: CurrentEntry, value: object) -> float:
-    """Return for how many seconds a result is fresh; 0 means not to store it."""
-    plan = call.plan
-    if value is MISSING and plan.codec.nothing:
-        return plan.missing.seconds_for(value, port.random()) if plan.missing is not None and entry.storing else 0.0
-    if not entry.storing or (plan.condition is not None and not plan.condition(value)):
-        return 0.0
-    return plan.lifetime.seconds_for(value, port.random(), instead=entry.ttl)
-
-
-def _stamps_after(plan: Plan, lease: Lease, tags: tuple[str, ...], after: After | None) -> tuple[Stamp, ...] | None:
-    """Return stamps of tags that were not known before the load, or None if an invalidation may have come between."""
-    if lease.epoch is None:
-        plan.derivation.expected = True  # from the next load on, it is read
-        return None
-    if after is None or after.epoch != lease.epoch:
-        return None
-    return stamps_of({tag: after.versions[tag] for tag in tags})
-
-
-def derived_tags(given: object, source: str) -> tuple[str, ...]:
-    """Return tags that a user's code gave, as they stand in keys.
-
-    Raises:
-        ConfigurationError: they are no tags.
-    """
-    return tuple(dict.fromkeys(guard(tag, "a tag") for tag in checked_tags(given, source)))
-
-
-def _added_tags(call: Call, entry: CurrentEntry, value: object, *, stored: bool) -> tuple[str, ...]:
-    """Return the tags that the loader adds to those of the call, and the result if it is to be stored."""
-    plan = call.plan
-    there = stored and (value is not MISSING or not plan.codec.nothing)
-    given = plan.tags_of(value) if plan.tags_of is not None and there else ()
-    tags = (*derived_tags(given, TAGS_FUNCTION), *derived_tags(entry.tags, "tags"))
-    return tuple(dict.fromkeys(tag for tag in tags if tag not in call.tags))
 
 
 def as_read_again(stamps: Iterable[Stamp], replies: Sequence[Reply]) -> dict[str, Versions | None]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from holdfast._flight import Flight
-from holdfast.core import changing, reading, settling
+from holdfast.core import changing, encoding, reading, settling
 from holdfast.core.nearby import Nearby
 from holdfast.core.reading import Reading
 from holdfast.core.settling import Settling
@@ -83,19 +83,19 @@ def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
     def after(_: Any, __: Any, tags: tuple[str, ...], found: Any) -> Any:
         return None if found is None else stamps_of({tag: found.versions[tag] for tag in tags})
 
-    patch.setattr(settling, "_stamps_after", after)
+    patch.setattr(encoding, "stamps_after", after)
 
 
 def missing_epoch_is_equal(patch: pytest.MonkeyPatch) -> None:
     """An epoch that is missing when it is read again counts as unchanged."""
-    right = settling._stamps_after
+    right = encoding.stamps_after
 
     def after(plan: Any, lease: Any, tags: Any, found: Any) -> Any:
         if found is not None and found.epoch is None:
             found = found._replace(epoch=lease.epoch)
         return right(plan, lease, tags, found)
 
-    patch.setattr(settling, "_stamps_after", after)
+    patch.setattr(encoding, "stamps_after", after)
 
 
 def near_no_generation(patch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,7 @@ when it has returned. A caller that starts then must get no older version:
     near cache        in another process, until the message was handled, and not beyond `near` seconds
 
 What Redis does not answer suspends this for one kind of caller only: one that shares a load that runs without a lease,
-since Redis could not be asked for one, may miss the invalidations of its key that *other* processes made after the load
-began, and those of its tags.
+since Redis could not be asked for one, may miss the invalidations that *other* processes made after the load began.
 """
 
 from __future__ import annotations
