@@ -101,21 +101,25 @@ def test_when_all_have_left_nothing_is_left(topology: Topology, namespace: str) 
     asyncio.run(scenario())
 
 
-def test_a_waiter_that_leaves_another_process_is_not_missed(topology: Topology, namespace: str) -> None:
-    """One of two, or both: the load goes on, and is stored."""
+@pytest.mark.parametrize("leavers", [[0], [1], [0, 1]], ids=str)
+def test_a_waiter_that_leaves_another_process_is_not_missed(
+    topology: Topology, namespace: str, leavers: list[int]
+) -> None:
+    """The one that came first, the other, or both: the load goes on, is stored, and reaches whoever is left."""
 
     async def scenario() -> None:
         async with parties(ASYNC, topology.url, namespace, **PATIENT) as (source, here, there):
             loader = begin(here)
             await reached(lambda: source.loads)
-            waiters = begin(there, there)
-            await reached(lambda: there.listens(2))
-            await end(waiters.pop())
-            assert joined(there.layer) == 1
-            await end(waiters.pop())
-            assert joined(there.layer) == 0
+            waiters = begin(there)
+            await reached(there.listens)
+            waiters += begin(there)
+            await reached(lambda: joined(there.layer) == 2)
+            await end(*(waiters[leaver] for leaver in leavers))
+            assert joined(there.layer) == 2 - len(leavers)
             source.gate.open()
-            assert await loader[0] == [1]
+            left = [waiter for waiter in waiters if not waiter.cancelled()]
+            assert await asyncio.gather(*loader, *left) == [[1]] * (3 - len(leavers))
             assert await there.call() == [1]
             assert source.loads == 1
 

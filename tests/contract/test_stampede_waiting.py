@@ -103,6 +103,31 @@ def test_a_soft_timeout_returns_what_is_stale(colour: Colour, topology: Topology
     colour.run(scenario)
 
 
+def test_a_soft_timeout_holds_for_the_load_of_another_process(
+    colour: Colour, topology: Topology, namespace: str
+) -> None:
+    """Who waits for another process takes what is stale, too."""
+
+    async def scenario() -> None:
+        async with parties(colour, topology.url, namespace, stale_if_error="1h") as (source, here, there):
+            await outdate(colour, here, there)
+            source.end = lambda number: "new"
+            hasty = there.decorated(stale_if_error="1h", soft_timeout="50ms")
+
+            async def impatient() -> Any:
+                await colour.until(lambda: source.loads, "the load runs")
+                try:
+                    return await colour.call(hasty, 1)
+                finally:
+                    source.gate.open()
+
+            assert await colour.together(here.caller, impatient) == ["new", "old"]
+            assert await colour.call(hasty, 1) == "new"
+            assert source.loads == 1
+
+    colour.run(scenario)
+
+
 def test_a_soft_timeout_without_anything_stale_waits(colour: Colour, topology: Topology, namespace: str) -> None:
     """There is nothing else to return."""
 

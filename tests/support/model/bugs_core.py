@@ -115,6 +115,11 @@ def no_detaching(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Flights, "detach", lambda *_: None)
 
 
+def no_detaching_of_unleased(patch: pytest.MonkeyPatch) -> None:
+    """Whoever invalidates a tag leaves the loads joinable that no lease refuses."""
+    patch.setattr(Flights, "detach_unleased", lambda _: None)
+
+
 def circles_not_seen(patch: pytest.MonkeyPatch) -> None:
     """Nobody remembers who waits for whom."""
     patch.setattr(Flights, "begin_wait", lambda *_, **__: None)
