@@ -20,14 +20,14 @@ sold = {"kitchen": 31}
 @layer.stampede_protected("1m", key="sales:{category}", tags=["category:{category}"], grace="1m", beta=0)
 def sales(category: str) -> int:
     print(f"  loading the sales of the {category}")
-    time.sleep(0.2)  # stands for a slow query
+    time.sleep(0.5)  # stands for a slow query
     return sold[category]
 
 
 @layer.stampede_protected("1m", key="sales:{category}", tags=["category:{category}"], grace="1m", beta=0)
 async def async_sales(category: str) -> int:
-    print(f"  loading the sales of the {category}, async")
-    await asyncio.sleep(0.2)
+    print(f"  loading the sales of the {category}")
+    await asyncio.sleep(0.5)
     return sold[category]
 
 
@@ -36,7 +36,6 @@ async def ask_all() -> set[int]:
     loop = asyncio.get_running_loop()
     with ThreadPoolExecutor(20) as pool:
         threads = [loop.run_in_executor(pool, sales, "kitchen") for _ in range(20)]
-        await asyncio.sleep(0.1)  # a thread comes first here; a task may as well
         tasks = [async_sales("kitchen") for _ in range(20)]
         return set(await asyncio.gather(*threads, *tasks))
 
@@ -64,5 +63,4 @@ async def main() -> None:
 
 if __name__ == "__main__":
     asyncio.run(main())
-    stats = layer.stats()
-    print(f"loads stored: {stats.fills}, calls that shared one: {stats.coalesced}")
+    print("loads:", layer.stats().fills)

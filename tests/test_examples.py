@@ -41,8 +41,19 @@ async code reads what sync code has stored: Teapot
 and loads what nobody has stored: Kettle
 hits: 4, misses: 4
 """
+STAMPEDE = """\
+  loading the sales of the kitchen
+20 threads and 20 tasks: {31}
+  loading the sales of the kitchen
+invalidated by its tag: 32
+made stale, the old value at once: 32 stale
+  loading the sales of the kitchen
+and a moment later: 33
+loads: 3
+"""
 EXPECTED = {
     "functions.py": FUNCTIONS,
+    "stampede.py": STAMPEDE,
     "flask_app.py": WEB,
     "fastapi_app.py": WEB,
     "starlette_app.py": WEB,

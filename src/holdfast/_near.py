@@ -25,16 +25,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from itertools import count
 from typing import Final, NamedTuple
-from uuid import UUID
+
+from holdfast._copies import FLAT
 
 NOT_KEPT: Final = object()
 """The value of an entry whose value is made from `raw` for every caller, because they could change it."""
 
-_FLAT: Final = frozenset({str, bytes, bool, int, float, type(None), date, datetime, time, timedelta, Decimal, UUID})
 
 _PLACES: Final = 4096
 _PLACE: Final = _PLACES - 1
@@ -80,7 +78,7 @@ class Kept:
 
 def shareable(value: object) -> object:
     """Return a value that all callers may have, because it cannot be changed and holds nothing else; or `NOT_KEPT`."""
-    return value if type(value) in _FLAT else NOT_KEPT
+    return value if type(value) in FLAT else NOT_KEPT
 
 
 class Near:

@@ -129,8 +129,9 @@ class Recipe:
 
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call of a plain function."""
-        binding = self.binding()
-        engine = binding.engine
+        engine, binding = self.find_engine(), self._binding
+        if binding is None or binding.engine is not engine:  # `binding()`, without the call
+            binding = self.binding()
         if engine.off.get():
             with unkept():
                 return wrapped(*args, **kwargs)
@@ -147,8 +148,9 @@ class Recipe:
         self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Answer a call of an async function."""
-        binding = self.binding()
-        engine = binding.engine
+        engine, binding = self.find_engine(), self._binding
+        if binding is None or binding.engine is not engine:
+            binding = self.binding()
         if engine.off.get():
             with unkept():
                 return await wrapped(*args, **kwargs)

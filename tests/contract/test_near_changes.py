@@ -1,4 +1,4 @@
-"""An entry in the process and the changes of it: one's own are seen at once, foreign ones when their message is here."""
+"""An entry in the process and the changes of it: one's own count at once, foreign ones when told of."""
 
 from __future__ import annotations
 

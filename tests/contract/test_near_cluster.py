@@ -11,7 +11,7 @@ from support.table import Table
 
 
 def test_moved_slots_and_a_dead_node(namespace: str) -> None:
-    """Changes are heard wherever the entry lies now; after the subscriber's node has died nothing from before is left."""
+    """Changes are heard wherever the entry lies; when the subscriber's node dies nothing from before is left."""
     colour = Colour("sync")
 
     async def scenario() -> None:

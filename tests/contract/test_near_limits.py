@@ -150,7 +150,8 @@ async def _awaited(function: Any, *args: Any) -> Any:
 
 
 @pytest.mark.parametrize(("of_layer", "of_function", "is_kept"), [
-    (None, None, False), (None, 60, True), (60, None, True), (60, 0, False), (0, None, False), (0, 60, True), ("30s", "1m", True),
+    (None, None, False), (None, 60, True), (60, None, True), (60, 0, False), (0, None, False), (0, 60, True),
+    ("30s", "1m", True),
 ])  # fmt: skip
 def test_who_says_whether(colour: Colour, namespace: str, of_layer: Any, of_function: Any, is_kept: bool) -> None:
     """The decorator decides, the layer where it says nothing, and 0 is no; `layer.cache` goes by the layer."""

@@ -74,7 +74,8 @@ def both(colour: Colour, table: Table, *layers: Layer) -> list[tuple[Layer, Any]
 
 @pytest.mark.parametrize(
     ("beta", "chance", "left", "refreshed"),
-    [(1.0, 0.0, 0.5, False), (1.0, LUCKY, 70, True), (1.0, LUCKY, 76, False), (2.0, LUCKY, 140, True), (0.0, LUCKY, 0.5, False)],
+    [(1.0, 0.0, 0.5, False), (1.0, LUCKY, 70, True), (1.0, LUCKY, 76, False), (2.0, LUCKY, 140, True),
+     (0.0, LUCKY, 0.5, False)],
 )  # fmt: skip
 def test_when_it_is_refreshed(
     colour: Colour, namespace: str, beta: float, chance: float, left: float, refreshed: bool

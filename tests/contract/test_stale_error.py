@@ -129,7 +129,7 @@ def test_an_error_that_is_stored_is_an_answer(colour: Colour, namespace: str) ->
 
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_slow_source(colour: Colour, namespace: str, members: int) -> None:
-    """Whoever has something stale waits no longer than `soft_timeout`, followers too; the load goes on and is stored."""
+    """Whoever has something stale waits no longer than `soft_timeout`, followers too; the load goes on."""
 
     async def scenario() -> None:
         async with colour.using(Layer(namespace=namespace)) as layer:

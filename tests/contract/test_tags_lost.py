@@ -66,7 +66,7 @@ def test_a_lost_tag_is_a_miss(
 
 
 def test_an_invalidation_that_redis_has_forgotten(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Invalidated, evicted, made anew: the entry from before does not come back to life, as under a counter it would."""
+    """Invalidated, evicted, made anew: the entry from before does not come back, as it would under a counter."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:

@@ -67,14 +67,23 @@ def is_near(layer: Layer, key: str) -> bool:
     return layer.engine.caching.nearby.near.get(key, layer.engine.blocking.monotonic()) is not None
 
 
+async def news_are_here(colour: Colour, layer: Layer) -> None:
+    """Wait until the layer has heard of everything that has happened so far."""
+    names = layer.engine.caching.names
+    marker = f"{names.entries}marker}}"
+    channel, seen = names.places(marker).news, bumps(layer, marker)
+    ask(layer, "PUBLISH", channel, "gone", key=channel)
+    await colour.until(lambda: bumps(layer, marker) != seen, "the news are heard")
+
+
 async def keep_near(colour: Colour, layer: Layer, row: Callable[..., Any]) -> str:
-    """Call a function until its entry is in the process; return the key."""
+    """Call a function until its entry for 1 is in the process to stay; return the key."""
     key = entries(row).key(1)
     await colour.call(row, 1)
     await colour.until(lambda: near_is_up(layer), "the news are heard")
     for _ in range(100):
         await colour.call(row, 1)
+        await news_are_here(colour, layer)
         if is_near(layer, key):
             return key
-        await colour.sleep(0.005)  # news of what came before are still on their way
     raise AssertionError("the entry does not stay in the process")

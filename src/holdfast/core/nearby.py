@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
+from holdfast._copies import Copier, copier
 from holdfast._near import NOT_KEPT, Near, Snapshot, shareable
 from holdfast.codec import Codec
 from holdfast.core.plan import Outcome, Plan
@@ -72,6 +73,8 @@ class Nearby:
             value = kept.value
             if value is NOT_KEPT or kept.reader is not codec:
                 value = _decoded(codec, key, kept.raw)
+            elif type(value) is Copier:
+                value = value.copy()
             elif type(value) is _Encoded:
                 value = decode(kept.raw[value:])
             if value is not NOTHING:
@@ -98,8 +101,7 @@ class Nearby:
         """Keep an entry that was fresh at its moment, unless something was heard of it since; say whether."""
         value = shareable(found.value)
         if value is NOT_KEPT:
-            start = plan.codec.payload_start(found.raw)
-            value = _Encoded(start) if start else NOT_KEPT
+            value = _prepared(plan.codec, found.raw, type(found.value))
         return self.near.store(
             key,
             found.raw,
@@ -154,6 +156,18 @@ class Nearby:
     def flushed(self) -> None:
         """Drop everything."""
         self.near.clear()
+
+
+def _prepared(codec: Codec, raw: bytes, kind: type) -> object:
+    """Return what a value that callers could change is best made from, for each of them: a copier, or its payload."""
+    start = codec.payload_start(raw)
+    if not start:
+        return NOT_KEPT
+    if kind is dict or kind is list:
+        copies = copier(codec.decode(raw[start:]))
+        if copies is not None:
+            return copies
+    return _Encoded(start)
 
 
 def _decoded(codec: Codec, key: str, raw: bytes) -> Any:
