@@ -19,15 +19,15 @@ sold = {"kitchen": 31}
 
 @layer.stampede_protected("1m", key="sales:{category}", tags=["category:{category}"], grace="1m", beta=0)
 def sales(category: str) -> int:
-    print(f"  loading the sales of the {category}")
     time.sleep(0.5)  # stands for a slow query
+    print(f"  the sales of the {category} are loaded")
     return sold[category]
 
 
 @layer.stampede_protected("1m", key="sales:{category}", tags=["category:{category}"], grace="1m", beta=0)
 async def async_sales(category: str) -> int:
-    print(f"  loading the sales of the {category}")
     await asyncio.sleep(0.5)
+    print(f"  the sales of the {category} are loaded")
     return sold[category]
 
 

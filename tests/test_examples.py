@@ -42,12 +42,12 @@ and loads what nobody has stored: Kettle
 hits: 4, misses: 4
 """
 STAMPEDE = """\
-  loading the sales of the kitchen
+  the sales of the kitchen are loaded
 20 threads and 20 tasks: {31}
-  loading the sales of the kitchen
+  the sales of the kitchen are loaded
 invalidated by its tag: 32
 made stale, the old value at once: 32 stale
-  loading the sales of the kitchen
+  the sales of the kitchen are loaded
 and a moment later: 33
 loads: 3
 """

@@ -11,10 +11,13 @@ from holdfast import Layer, entries
 from support.colours import Colour
 from support.peeking import bumps, forget, is_near, keep_near, near_is_up, tag_bumps
 from support.points import Points
+from support.programs import newest
 from support.table import Table
 from support.topologies import Topology
 
 Change = Callable[[Any, Any], Awaitable[Any]]
+
+FEW = pytest.mark.parametrize("topology", ["memory", newest().name, "cluster"], indirect=True)
 
 CHANGES: dict[str, Change] = {
     "invalidate": lambda handle, cache: handle.invalidate(1),
@@ -28,6 +31,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
+@FEW
 @pytest.mark.parametrize("change", CHANGES)
 def test_own_changes(colour: Colour, topology: Topology, namespace: str, change: str) -> None:
     """When a change has returned, nobody in this process is served what was there before."""
@@ -107,6 +111,7 @@ def test_a_change_by_a_function_that_is_not_near(colour: Colour, topology: Topol
 @pytest.mark.parametrize(
     ("tags", "change"), [([], "invalidate"), ([], "set"), (["t"], "hard tag"), (["t"], "soft tag")]
 )
+@FEW
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 def test_a_change_between_read_and_keeping(
     colour: Colour, topology: Topology, namespace: str, where: str, tags: list[str], change: str

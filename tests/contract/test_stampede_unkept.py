@@ -12,13 +12,23 @@ from support.topologies import Topology
 
 
 def test_calls_at_the_same_time_share_one_load(colour: Colour, topology: Topology, namespace: str) -> None:
-    """In this process and in another, each with a copy of its own; the next call loads again."""
+    """In this process and in another, each with a copy of its own; the next call loads again.
+
+    Who joins those that wait in another process is covered once that process has asked again.
+    """
 
     async def scenario() -> None:
         async with parties(colour, topology.url, namespace, ttl=None) as (source, here, there):
             waiters = [there.after(lambda: source.loads) for _ in range(3)]
             followers = [here.after(lambda: source.loads) for _ in range(3)]
-            let_go = opening(colour, source, lambda: there.listens(3) and joined(here.layer) == 4)
+            points = Points(there.layer)
+
+            async def let_go() -> None:
+                await colour.until(lambda: joined(there.layer) == 3 and joined(here.layer) == 4, "all have joined")
+                asked = points.passed.count("acquire")
+                await colour.until(lambda: points.passed.count("acquire!") > asked, "it was seen what they wait for")
+                source.gate.open()
+
             *results, _ = await colour.together(here.caller, *followers, *waiters, let_go)
             assert results == [[1]] * 7
             assert len({id(result) for result in results}) == 7

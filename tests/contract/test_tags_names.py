@@ -14,9 +14,9 @@ from support.table import Table
 from support.topologies import Servers
 
 NAMES = [
-    "*", "?", "[a-z]", "{}", "{t}", "}t{", "t", ":", "t:", ":t", "t:*", "t|", "%", "%74", "t\\", '"t"', "'", " ", "a b", "a  b",
-    "\t", "\n", "\r\n", "\0", "epoch", "tag-epoch", "ä", "a\u0308", "日本語", "😀", "\ud800", "long" * 100,
-    "long" * 100 + "er",
+    "*", "?", "[a-z]", "{}", "{t}", "}t{", "t", ":", "t:", ":t", "t:*", "t|", "%", "%74", "t\\", '"t"', "'", " ", "a b",
+    "a  b", "\t", "\n", "\r\n", "\0", "epoch", "tag-epoch", "ä", "a\u0308", "日本語", "😀", "\ud800",
+    "long" * 100, "long" * 100 + "er",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from holdfast import MISSING, Layer, entries
 from holdfast.events import Miss
 from support.colours import Colour
 from support.peeking import is_near, near_is_up, told
+from support.programs import newest
 from support.table import Table
 from support.times import Times
 from support.topologies import Topology
@@ -71,6 +72,7 @@ class Paths:
         return await self.colour.call(hasty, 1)
 
 
+FEW = pytest.mark.parametrize("topology", ["memory", newest().name, "cluster"], indirect=True)
 PATHS = [name for name in vars(Paths) if not name.startswith("_")]
 
 
@@ -79,6 +81,7 @@ def path(name: str, paths: Paths) -> Awaitable[Any]:
     return found
 
 
+@FEW
 @pytest.mark.parametrize("name", PATHS)
 def test_a_fresh_entry(colour: Colour, topology: Topology, namespace: str, name: str) -> None:
     """It is gone for all of them."""
