@@ -63,7 +63,7 @@ def cached(
             gets the exception.
         grace: how long after its `ttl` an entry is still returned at once, while one caller refreshes it behind.
         stale_if_error: how long after its `ttl` an entry is returned if the function raises; after a failure the
-            function is left alone for a tenth of that time, from half a second to ten.
+            function is left alone for a tenth of that time (of `grace` if that is longer), from half a second to ten.
         beta: how eagerly entries are refreshed before they run out, by chance and by how long the load took: 1 is the
             usual value, 0 is never.
         lease: after which time another process may load if the one that does so has died. A load that takes longer

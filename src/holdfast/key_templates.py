@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from holdfast.errors import ConfigurationError
 from holdfast.key_binding import define, describe, free_prefix, instance_name
 from holdfast.policy.key_text import ALWAYS_SHORT, protect, shorten
-from holdfast.policy.key_values import field_text
+from holdfast.policy.key_values import field_text, tag_text
 
 _VALUES: Final = {"type": type, "int": int, "len": len, "field": field_text, "shorten": shorten}
 """What generated functions refer to."""
@@ -59,7 +59,7 @@ def compile_template(
     if takes_more and not constant and not any(piece.field for piece in pieces):
         msg = f"{where} is the same for all arguments: name {_names(signature)} in it, or give a callable"
         raise ConfigurationError(msg)
-    return _generate(function, signature, pieces, suffix)
+    return _generate(function, signature, pieces, suffix, option)
 
 
 def compile_member(
@@ -95,7 +95,17 @@ def compile_member(
     name = f"{free}n"
     fits = f'0 < {free}len({name} := f"{_text(pieces, suffix, free)}") <= {ALWAYS_SHORT}'
     body = f"return lambda {member}: {name} if {fits} else {free}shorten({name})"
-    return define(function, signature, body, {free + name: value for name, value in _VALUES.items()})
+    return define(function, signature, body, _values(option, free))
+
+
+def _values(option: str, free: str) -> dict[str, Any]:
+    """Return what a generated function refers to, under its names.
+
+    A tag keeps the signs that a name written by hand may have, so that the same text invalidates it. Two calls whose
+    tags read the same are then invalidated together, which is never wrong; keys that read the same would be.
+    """
+    values = {**_VALUES, "field": tag_text} if option == "tags" else _VALUES
+    return {free + name: value for name, value in values.items()}
 
 
 def member_field(function: Callable[..., Any], signature: Signature, template: str, ids: str) -> str:
@@ -164,7 +174,7 @@ def _names(signature: Signature) -> str:
 
 
 def _generate(
-    function: Callable[..., Any], signature: Signature, pieces: list[_Piece], suffix: str
+    function: Callable[..., Any], signature: Signature, pieces: list[_Piece], suffix: str, option: str
 ) -> Callable[..., str]:
     free = free_prefix(signature)
     text = _text(pieces, suffix, free)
@@ -172,7 +182,7 @@ def _generate(
     body = (
         f'{free}n = f"{text}"; return {free}n if 0 < {free}len({free}n) <= {ALWAYS_SHORT} else {free}shorten({free}n)'
     )
-    return define(function, signature, body, {free + name: value for name, value in _VALUES.items()})
+    return define(function, signature, body, _values(option, free))
 
 
 def _text(pieces: list[_Piece], suffix: str, free: str) -> str:

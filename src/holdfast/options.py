@@ -148,6 +148,10 @@ class Options:
         """
         _check_texts(key, key_builder, version, on_wait_timeout, condition)
         _refuse_async(ttl=ttl, condition=condition, tags=tags)
+        leeway = Leeway.of(grace, stale_if_error)
+        if soft_timeout is not None and not leeway.extra:
+            msg = "soft_timeout= returns a stale value, and none is kept: give grace= or stale_if_error=, too"
+            raise ConfigurationError(msg)
         if not keeps:
             _refuse_what_needs_an_entry(
                 tags=tags, condition=condition, cache_errors=cache_errors, grace=grace, stale_if_error=stale_if_error,
@@ -156,7 +160,7 @@ class Options:
         return cls(
             keeps,
             Lifetime.of(ttl if keeps else 1, jitter),  # type: ignore[arg-type]  # None is refused there
-            Leeway.of(grace, stale_if_error),
+            leeway,
             _beta(beta) if keeps else 0.0,
             seconds(lease, "lease"),
             seconds(wait, "wait", zero=True),

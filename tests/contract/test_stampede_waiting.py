@@ -132,7 +132,7 @@ def test_a_soft_timeout_without_anything_stale_waits(colour: Colour, topology: T
     """There is nothing else to return."""
 
     async def scenario() -> None:
-        async with parties(colour, topology.url, namespace, count=1, soft_timeout=0) as (source, here):
+        async with parties(colour, topology.url, namespace, count=1, soft_timeout=0, grace=60) as (source, here):
             let_go = opening(colour, source, lambda: source.loads)
             assert await colour.together(here.caller, let_go) == [[1], None]
 

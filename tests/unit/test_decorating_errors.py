@@ -230,3 +230,10 @@ def test_a_plain_function_that_returns_an_awaitable_is_told_so() -> None:
 
     with pytest.raises(ConfigurationError, match="returned a coroutine: define it with async def"):
         late(1)
+
+
+def test_a_soft_timeout_needs_something_stale() -> None:
+    """Nothing is kept beyond its time without an allowance, so the time-out could never return anything."""
+    with pytest.raises(ConfigurationError, match="soft_timeout= returns a stale value, and none is kept: give grace="):
+        cached(60, soft_timeout=1)
+    cached(60, soft_timeout=1, stale_if_error=1)

@@ -86,7 +86,7 @@ _ADVICE: Final = {
     "NOREPLICAS": "it refuses writes because too few replicas are connected",
     "NOAUTH": "it wants a password: put one into the URL",
     "WRONGPASS": "it refused the credentials: check the user name and password in the URL",
-    "NOPERM": "the user's ACL does not allow it",
+    "NOPERM": "the user's ACL does not allow it: check its commands, its keys, and the channels of the news",
     "WRONGTYPE": "the key holds another type of value: somebody else writes to it",
     "CROSSSLOT": "its keys lie in several slots of the cluster",
 }

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from holdfast.policy.key_canonical import CONTAINERS, TELLS_ALL, canonical
 from holdfast.policy.key_stable import own_text, record_fields
-from holdfast.policy.key_text import escape
+from holdfast.policy.key_text import escape, protect
 
 _PLAIN: Final = frozenset({str, int, bool, float, type(None), Decimal, UUID, date, datetime, time, timedelta})
 
@@ -23,6 +23,11 @@ def field_text(value: object, source: str) -> str:
     if type(value) is str and value.isalnum():
         return value
     return escape(text_of(value, source))
+
+
+def tag_text(value: object, source: str) -> str:
+    """Return the text of one field of a tag, protected as a tag that is written by hand is."""
+    return protect(text_of(value, source))
 
 
 def text_of(value: object, source: str = "value") -> str:
