@@ -55,8 +55,7 @@ def test_near(colour: Colour, namespace: str) -> None:
             await handle.call(1)
             await colour.until(lambda: near_is_up(layer), "the news are heard")
             times.go_by(10)
-            _, info = await handle.call(1)
-            assert info.status == "hit"
+            await handle.call(1)
             times.go_by(10)
             _, info = await handle.call(1)
             assert (info.status, info.age, info.remaining) == ("near", about(20), about(40))
