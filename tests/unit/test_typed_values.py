@@ -76,6 +76,15 @@ class Tree:
     children: list[Tree] = field(default_factory=list)
 
 
+class Unknown:
+    """Something that no serializer knows; its text is the same in every process, as the names of tests must be."""
+
+    def __repr__(self) -> str:
+        return "unknown"
+
+
+UNKNOWN = Unknown()
+
 CASES: list[tuple[Any, Any]] = [
     (Any, None),
     (Any, {"a": [1, 2.5, "x", True, None, {"b": ""}]}),
@@ -152,16 +161,6 @@ def round_trip(name: str, kind: Any, value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["json", "msgpack"])
-class Unknown:
-    """Something that no serializer knows; its text is the same in every process, as the names of tests must be."""
-
-    def __repr__(self) -> str:
-        return "unknown"
-
-
-UNKNOWN = Unknown()
-
-
 @pytest.mark.parametrize(("kind", "value"), CASES, ids=str)
 def test_a_value_comes_back_as_what_it_was(name: str, kind: Any, value: Any) -> None:
     """Equal, and of the same type, at every depth that equality sees."""
