@@ -81,6 +81,13 @@ class AsyncioLink:
             return await self._ask_apart(command, command.blocks or DAY)
         return await (self._current() or await self._connect()).ask(command)
 
+    def begin(self, command: Command) -> asyncio.Future[Reply] | None:
+        """Send a repeatable command at once, and return what its reply comes to; None if `ask` has to see to it."""
+        seat = self._last
+        if seat is None or seat.connection is None or seat.loop is not asyncio.get_running_loop():
+            return None
+        return seat.connection.begin(command)
+
     async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies."""
         return await (self._current() or await self._connect()).ask_all(commands)

@@ -72,6 +72,15 @@ class Multiplex(asyncio.Protocol):
             await self._notice()
         if not self.is_open:
             raise self._as_unsent()
+        return await self._put(command)
+
+    def begin(self, command: Command) -> asyncio.Future[Reply] | None:
+        """Send a repeatable command, and return what its reply comes to; None if `ask` would have to wait first."""
+        if self._waiting or not self._writable or not self.is_open or len(self._pending) >= _MOST_PENDING:
+            return None
+        return self._put(command)
+
+    def _put(self, command: Command) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
         if command.words[0] != "GET":
             self._submit(pack(command.words), (future,))
@@ -80,7 +89,7 @@ class Multiplex(asyncio.Protocol):
         else:
             self._unsent_gets[command.words[1]] = self._submitted
             self._submit(pack(command.words), (future,))
-        return await future
+        return future
 
     def _share(self, number: int, future: asyncio.Future[Reply]) -> None:
         """Let a caller have the reply to a GET that has not been sent. One that has is of no use: it may be too old."""

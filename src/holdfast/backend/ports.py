@@ -11,9 +11,12 @@ from concurrent.futures import Future
 from threading import get_ident
 from typing import Any, TypeVar
 
+from hiredis import ReplyError
+
 from holdfast._calls import SmuggledStop, drive
 from holdfast.backend.background import Hands
 from holdfast.backend.background_tasks import Tasks
+from holdfast.backend.failures import WireBroken
 from holdfast.backend.router import Direct, Router
 from holdfast.backend.subscriber import Subscriber
 from holdfast.commands import Command, Reply
@@ -130,11 +133,27 @@ class BlockingPort(_Clock):
 class AsyncioPort(_Clock):
     """For tasks of the running loop."""
 
-    __slots__ = ("_tasks",)
+    __slots__ = ("_direct", "_tasks")
 
     def __init__(self, router: Router, subscriber: Subscriber, tasks: Tasks) -> None:
         super().__init__(router, subscriber)
+        self._direct = router if isinstance(router, Direct) else None
         self._tasks = tasks
+
+    async def call(self, command: Command) -> Reply:
+        """Send a command and return its reply.
+
+        One that may be repeated goes to the connection without the four coroutines on the way there, if nothing is
+        amiss: they take a third of a hit's processor time. Whatever else comes of it goes the common way.
+        """
+        future = self._direct.begin(command) if self._direct is not None and command.repeatable else None
+        if future is None or self._direct is None:
+            return await self._router.call(command)
+        try:
+            reply = await future
+        except WireBroken as broken:
+            return await self._direct.call(command, broken)
+        return await self._direct.call(command, reply) if type(reply) is ReplyError else reply
 
     async def sleep(self, seconds: float) -> None:
         """Let the task sleep."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -40,10 +41,14 @@ class Direct:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    async def call(self, command: Command) -> Reply:
-        """Send one command and return its reply."""
+    def begin(self, command: Command) -> Future[Reply] | None:
+        """Do what `Server.begin` does."""
+        return self._server.begin(command)
+
+    async def call(self, command: Command, first: ReplyError | WireBroken | None = None) -> Reply:
+        """Send one command and return its reply; `first` is what came of sending it once already."""
         try:
-            reply = await self._server.ask(command)
+            reply = await self._server.ask(command, first)
         except WireBroken as broken:
             raise as_error(broken, self._server.name, command) from broken
         if type(reply) is ReplyError:

@@ -14,6 +14,7 @@ breaker.
 from __future__ import annotations
 
 import time
+from asyncio import Future
 from collections.abc import Callable, Sequence
 
 from hiredis import ReplyError
@@ -31,12 +32,13 @@ Emit = Callable[[Event], None]
 class Server:
     """Asks one server, in one colour. Error replies are values; a server that cannot be asked raises WireBroken."""
 
-    __slots__ = ("_ask_link_now", "_breaker", "_emit", "link", "name")
+    __slots__ = ("_ask_link_now", "_begin_on_link", "_breaker", "_emit", "link", "name")
 
     def __init__(self, link: Link, breaker: Breaker, name: str, emit: Emit) -> None:
         self.link = link
         self.name = name
         self._ask_link_now: Callable[[Command], Reply] = getattr(link, "ask_now", _never)
+        self._begin_on_link: Callable[[Command], Future[Reply] | None] = getattr(link, "begin", _no_future)
         self._breaker = breaker
         self._emit = emit
 
@@ -49,6 +51,13 @@ class Server:
         except WireBroken as broken:
             return drive(self.ask(command, first=broken))
         return drive(self.ask(command, first=reply)) if type(reply) is ReplyError else reply
+
+    def begin(self, command: Command) -> Future[Reply] | None:
+        """Send a repeatable command over an asyncio link, and return what its reply comes to, if nothing is amiss.
+
+        What comes of it, be it an error reply or a broken connection, is for `ask` to look at, as its `first`.
+        """
+        return None if self._breaker.failures else self._begin_on_link(command)
 
     async def ask(self, command: Command, first: ReplyError | WireBroken | None = None) -> Reply:
         """Send one command and return its reply; `first` is what came of sending it once already."""
@@ -142,6 +151,10 @@ class Server:
         if retry_in is not None:
             self.link.turn_away()
             self._emit(BreakerOpened(self.name, retry_in))
+
+
+def _no_future(command: Command) -> None:
+    """Leave a command to `ask`."""
 
 
 def _never(command: Command) -> Reply:
