@@ -38,19 +38,21 @@ class Copier:
         return self._size + object.__sizeof__(self)
 
     def _copier(self, value: Any, left: list[int]) -> Callable[[], Any]:
-        kind = type(value)
-        if kind is dict:
-            members = list(value.items())
-        elif kind is list:
-            members = list(enumerate(value))
-        else:
-            raise TypeError
+        members = _members(value)
         left[0] -= len(members)
         if left[0] < 0:
             raise TypeError
         self._size += sys.getsizeof(value) + sum(sys.getsizeof(member) for _, member in members)
         nested = [(place, self._copier(member, left)) for place, member in members if type(member) not in FLAT]
         return _copy_of(value.copy, nested) if nested else value.copy
+
+
+def _members(value: Any) -> list[tuple[Any, Any]]:
+    if type(value) is dict:  # pyright: ignore[reportUnknownArgumentType] - of any kind
+        return list(value.items())  # pyright: ignore[reportUnknownArgumentType] - as above
+    if type(value) is list:  # pyright: ignore[reportUnknownArgumentType] - as above
+        return list(enumerate(value))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - as above
+    raise TypeError
 
 
 def _copy_of(shallow: Callable[[], Any], nested: list[tuple[Any, Callable[[], Any]]]) -> Callable[[], Any]:

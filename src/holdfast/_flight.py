@@ -47,6 +47,10 @@ def _always() -> bool:
     return True
 
 
+def _never() -> bool:
+    return False
+
+
 class Flight:
     """One load."""
 
@@ -62,6 +66,7 @@ class Flight:
         "future",
         "interruption",
         "key",
+        "lapsed",
         "latest",
         "loaded_from",
         "members",
@@ -81,6 +86,8 @@ class Flight:
         """The thread that the load runs in, see `Port.may_wait_for`; 0 if nobody else ever blocks it."""
         self.alive: Callable[[], bool] = _always
         """Whether the work can still go on: not if its event loop was closed under it."""
+        self.lapsed: Callable[[], bool] = _never
+        """Whether its lease has run out unnoticed: its loop stands still, or Redis could not be reached for long."""
         self.unattended = unattended
         """Whether it goes on when its last member has left."""
         self.behind = behind

@@ -10,7 +10,8 @@ Rules.
 4. A flight is off the map before its value is sent to Redis: a caller that comes later asks Redis itself.
 5. Whoever changed a key on request detaches its flight when Redis has answered: later callers do not join it. Its
    members still get the value: they came before. Whether it is stored is for its lease to say. Whoever invalidated a
-   tag detaches all flights without a lease: no lease tells what became of their tags.
+   tag detaches all flights without a lease: no lease tells what became of their tags. These are joined only by callers
+   that cannot use Redis either.
 6. Work whose event loop was closed under it never ends. The next caller of its key forgets it, and takes over the
    lease that it has left behind, as well as one that an interrupted load could not give back.
 7. A flight that replaces what may still be served is joined by those only who have looked at Redis in vain.
@@ -44,19 +45,27 @@ class Flights:
     def has(self, key: str) -> bool:
         """Say whether there is a flight to join unseen. Takes no lock: the answer may be old when it arrives."""
         flight = self._open.get(key)
-        return flight is not None and not flight.behind
+        return flight is not None and not flight.behind and not flight.unleased
 
     def follow(self, key: str) -> tuple[Flight, int] | None:
         """Join the flight of a key without having looked at Redis, if that may be; return it with its count."""
         with self._lock:
             flight = self._living(key)
-            return None if flight is None or flight.behind else _joined(flight)
+            return None if flight is None or flight.behind or flight.unleased else _joined(flight)
 
-    def join(self, key: str, place: int, *, unattended: bool = False) -> tuple[Flight, int, bool]:
-        """Return the flight of a key, its count, and whether the caller opened it and has to start its work."""
+    def join(self, key: str, place: int, *, unattended: bool = False, leased: bool = True) -> tuple[Flight, int, bool]:
+        """Return the flight of a key, its count, and whether the caller opened it and has to start its work.
+
+        Args:
+            key: of the entry.
+            place: where the caller runs.
+            unattended: whether a new flight goes on without members.
+            leased: whether the caller can ask for a lease: then it does not join a load without one, of which nobody
+                knows whether it began before an invalidation.
+        """
         with self._lock:
             flight = self._living(key)
-            if flight is not None:
+            if flight is not None and not (leased and flight.unleased):
                 return (*_joined(flight), False)
             flight = self._opened(Flight(key, place, unattended=unattended))
             return flight, 0, True
@@ -129,13 +138,20 @@ class Flights:
         return flight
 
     def _living(self, key: str) -> Flight | None:
-        """Return the flight of a key, unless its event loop was closed under it: nothing would ever end that."""
+        """Return the flight of a key that can still bring something.
+
+        One whose event loop was closed under it is ended: nothing else would ever do that. One whose lease has run out
+        is left to its members: it may still bring them a value, but will not store it.
+        """
         flight = self._open.get(key)
         if flight is not None and not flight.alive():
             self._remove(flight)
             if flight.nonce:
                 self._orphans[key] = flight.nonce
             flight.ended()
+            return None
+        if flight is not None and flight.lapsed():
+            self._remove(flight)
             return None
         return flight
 

@@ -60,9 +60,9 @@ class BatchLoading:
             await self._leasing.give_back_all(port, _left(riders))
             self._fail(riders, error)
         except BaseException as error:  # it belongs to the caller that opened the flights; the others start again
-            self._leasing.give_back_all_apart(port, _left(riders))
             for each in riders:
                 self._flights.close(each.flight)
+            await self._leasing.give_back_at_last(port, _left(riders), error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise  # the program is to end, even if that caller has left
         finally:

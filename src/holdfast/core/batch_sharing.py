@@ -46,7 +46,7 @@ class BatchSharing:
         outcomes: Outcomes = {}
         alone: list[Call] = []
         for _ in range(_ATTEMPTS):
-            riders = self._board(port, batch, calls)
+            riders = self._board(port, calls)
             calls = await self._ride(port, batch, riders, outcomes, alone)
             if not calls or port.monotonic() >= deadline:
                 break
@@ -80,9 +80,8 @@ class BatchSharing:
         if riders:
             self._begin(port, batch, riders, Flight("", 0), apart=True)
 
-    def _board(self, port: Port, batch: Batch, calls: Sequence[Call]) -> list[Rider]:
-        unattended, place = batch.plan.in_background, port.place()
-        return [Rider(call, *self._flights.join(call.key, place, unattended=unattended)) for call in calls]
+    def _board(self, port: Port, calls: Sequence[Call]) -> list[Rider]:
+        return [Rider(call, *self._sharing.board(port, call)) for call in calls]
 
     def _begin(self, port: Port, batch: Batch, riders: Sequence[Rider], work: Flight, *, apart: bool) -> None:
         """Start the work of flights: never in the caller's thread, or where the port sees fit."""

@@ -61,11 +61,13 @@ class Call:
     """Whether it wants a load whatever is stored, and what is stored not to stay."""
     background: bool = False
     """Whether nobody waits for it."""
+    late: bool = False
+    """Whether it has waited too long for the loads of others, and loads without a lease and without storing."""
 
     @property
     def leased(self) -> bool:
         """Whether a lease is asked for; without Redis it cannot be."""
-        return self.look.verdict != "unavailable"
+        return not self.late and self.look.verdict != "unavailable"
 
 
 async def no_load() -> None:

@@ -105,7 +105,7 @@ class Leasing:
                     return answer
         except BaseException as error:
             if flight.nonce and not isinstance(error, Exception):
-                self.give_back_apart(port, call, flight.nonce)
+                await self.give_back_at_last(port, [(call, flight.nonce)], error)
             raise
         finally:
             asking.hang_up()
@@ -134,25 +134,37 @@ class Leasing:
         seconds = held[0].call.plan.lease
         loads: Sequence[Held] = held
         left = _RENEWED_FOR * 3
+        until = port.monotonic() + seconds
+
+        def has_lapsed() -> bool:
+            return port.monotonic() > until
+
+        for load in held:
+            load.flight.lapsed = has_lapsed
 
         async def renew() -> bool:
-            nonlocal left, loads
+            nonlocal left, loads, until
             left -= 1
-            loads = [load for chunk in chunks(loads) for load in await self._renew(port, chunk, seconds)]
+            sent = port.monotonic()
+            try:
+                loads = [load for chunk in chunks(loads) for load in await self._renew(port, chunk, seconds)]
+            except BackendError:
+                return left > 0  # it may be back in time
+            until = sent + seconds
+            if left <= 0:
+                for load in loads:  # who comes now need not wait for what hangs
+                    self.flights.close(load.flight)
             return left > 0 and bool(loads)
 
         return port.every(seconds / 3, renew)
 
     async def _renew(self, port: Port, loads: Sequence[Held], seconds: float) -> list[Held]:
-        """Renew leases; return those that are still held, as far as is known."""
+        """Renew leases; return those that are still held."""
         renewals: list[Command] = []
         for load in loads:
             places = self.names.places(load.call.key)
             renewals.append(scripts.renew(places.lease, token=load.lease.token, seconds=seconds))
-        try:
-            replies = await send(port, renewals)
-        except BackendError:
-            return list(loads)  # it may be back in time
+        replies = await send(port, renewals)
         for load, held in zip(loads, replies, strict=True):
             if not held:
                 self.flights.close(load.flight)  # who comes now need not wait for what will not be stored
@@ -173,14 +185,25 @@ class Leasing:
             places.value or places.lease, places.lease, token=token, channel=places.news, retry_at=retry_at
         )
 
-    def give_back_apart(self, port: Port, call: Call, token: str) -> None:
-        """End a lease in work of its own, when this one has been cancelled or interrupted."""
-        self.give_back_all_apart(port, [(call, token)])
+    async def give_back_at_last(self, port: Port, leases: Sequence[tuple[Call, str]], error: BaseException) -> None:
+        """End leases, each given by its call and its token, when the work is cancelled or interrupted by an error.
 
-    def give_back_all_apart(self, port: Port, leases: Sequence[tuple[Call, str]]) -> None:
-        """End several leases, each given by its call and its token, in work of its own."""
+        Here and now, since a loop that is about to end waits for the work that it has cancelled, and for no other. If
+        that is cut short too, it is tried afterwards; and the next load in this process takes over what is left.
+        """
         for call, token in leases:
             self.flights.orphan(call.key, token[:NONCE])
+        if not isinstance(error, GeneratorExit):  # then nothing may be awaited any more
+            try:
+                await self.give_back_all(port, leases)
+            except BaseException as again:
+                self._give_back_afterwards(port, leases)
+                if isinstance(again, KeyboardInterrupt | SystemExit):
+                    raise
+            return
+        self._give_back_afterwards(port, leases)
+
+    def _give_back_afterwards(self, port: Port, leases: Sequence[tuple[Call, str]]) -> None:
         with suppress(RuntimeError):  # the loop is gone
             port.afterwards(lambda: self.give_back_all(port, leases))
 

@@ -63,7 +63,7 @@ class Loading:
             flight.interruption = error
             self._flights.close(flight)
             if lease.token:
-                self.leasing.give_back_apart(port, call, lease.token)
+                await self.leasing.give_back_at_last(port, [(call, lease.token)], error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise  # the program is to end, even if that caller has left
             return
@@ -71,9 +71,9 @@ class Loading:
             await self.settling.keep(port, call, flight, lease, entry, value, port.monotonic() - started)
         except Exception as error:  # a value that cannot be stored, a `condition` or `ttl` of the user that raised
             await self._give_up(port, call, flight, lease, error)
-        except BaseException:
+        except BaseException as error:
             if lease.token:
-                self.leasing.give_back_apart(port, call, lease.token)
+                await self.leasing.give_back_at_last(port, [(call, lease.token)], error)
             raise
 
     async def _failed(

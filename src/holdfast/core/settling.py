@@ -118,7 +118,7 @@ class Settling:
         if not lease.granted:
             if lease.token:
                 await self._leasing.give_back_quietly(port, call, lease.token)
-            return False, True
+            return False, not call.late
         try:
             ending = self.ending(call, lease, loaded)
             if ending.does == "fill":
@@ -139,7 +139,7 @@ class Settling:
         """Return what is to become of a lease that was granted: what was loaded under it is stored, or it is ended."""
         places = self._names.places(call.key)
         if call.force and not loaded.fresh:  # a refresh removes what it was to replace
-            return Ending("remove", scripts.invalidate(places.value, places.lease, channel=places.news))
+            return Ending("remove", scripts.invalidate(places.value or places.lease, places.lease, channel=places.news))
         if loaded.raw is None or not loaded.fresh:
             return Ending("give back", self._leasing.give_back(call, lease.token))
         fill = scripts.fill(

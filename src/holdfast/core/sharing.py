@@ -25,6 +25,8 @@ from holdfast.events import Coalesced, Refreshed
 from holdfast.policy.frame import Unreadable
 from holdfast.port import Port, WaitOver
 
+_LATE = "|late"
+"""Stands after the key of a flight of those that have waited too long. No key ends so."""
 _ATTEMPTS = 3
 """How often a caller takes part in a load that brings it nothing before it loads for itself."""
 
@@ -45,9 +47,7 @@ class Sharing:
         """Load a value, or take part in its load."""
         call.deadline = port.monotonic() + call.plan.wait
         for _ in range(_ATTEMPTS):
-            flight, joined, opened = self._flights.join(call.key, port.place(), unattended=call.plan.in_background)
-            if opened:
-                flight.deadline = call.deadline
+            flight, joined, opened = self.board(port, call)
             try:
                 return await self._ride(port, call, flight, joined, opened=opened)
             except Abandoned:
@@ -61,6 +61,16 @@ class Sharing:
             except (CircularWait, Unreadable):
                 break
         return await self._alone(port, call)
+
+    def board(self, port: Port, call: Call) -> tuple[Flight, int, bool]:
+        """Join the flight of a key, or open one; return it, its count, and whether the caller opened it."""
+        plan = call.plan
+        found = self._flights.join(
+            call.key, port.place(), unattended=plan.in_background, leased=call.leased and plan.keeps
+        )
+        if found[2]:
+            found[0].deadline = call.deadline
+        return found
 
     async def follow(self, port: Port, call: Call) -> Outcome | None:
         """Join the load of a key; None if it has ended meanwhile or brings nothing, so that Redis has to be asked."""
@@ -155,7 +165,7 @@ class Sharing:
             if opened and isinstance(error, Abandoned) and flight.interruption is not None:
                 raise flight.interruption from None
             if isinstance(error, WaitOver) and then != "wait":
-                return self._too_slow(call, then)
+                return await self._too_slow(port, call, then, error)
             flight.untangle(error)
             if _is_the_loaders(error, flight):
                 outcome = await self.rescue(port, call, error)
@@ -218,20 +228,37 @@ class Sharing:
             return None
         return self._serving.stale(call, "error")
 
-    def _too_slow(self, call: Call, then: Literal["soft", "hard"]) -> Outcome:
+    async def _too_slow(self, port: Port, call: Call, then: Literal["soft", "hard"], error: WaitOver) -> Outcome:
         """Return the stale value of a caller whose load takes longer than its patience, or raise."""
-        outcome = self._serving.stale(call, "timeout") if then == "soft" else None
+        outcome = self._serving.stale(call, "timeout") if then == "soft" else await self.rescue(port, call, error)
         if outcome is None:
             _fail_in_time(call, f"took longer than hard_timeout={call.plan.hard_timeout:g} s")
         return outcome
 
     async def _waited(self, port: Port, call: Call) -> Outcome:
-        """Do what is to be done when another's load has taken too long."""
+        """Do what is to be done when another's load has taken too long.
+
+        All who load now, and would otherwise do so at the same time, share that, too.
+        """
         outcome = await self.give_up(port, call)
-        return await self._alone(port, call) if outcome is None else outcome
+        if outcome is not None:
+            return outcome
+        late = Call(call.plan, call.key, call.load, call.tags, call.look, late=True)
+        for _ in range(_ATTEMPTS):
+            flight, joined, opened = self._flights.join(f"{call.key}{_LATE}", port.place(), leased=False)
+            try:
+                return await self._ride(port, late, flight, joined, opened=opened)
+            except Abandoned:
+                continue
+            except (WaitOver, CircularWait, Unreadable):
+                break
+        return await self._alone(port, call)
 
     async def give_up(self, port: Port, call: Call) -> Outcome | None:
         """Return what a caller takes when another's load has taken too long, or raise; None if it loads for itself."""
+        outcome = await self._look_again(port, call)  # it may have been stored in spite of all
+        if outcome is not None:
+            return outcome
         policy = call.plan.on_wait_timeout
         if policy == "raise":
             _fail_in_time(call, f"is being loaded elsewhere for longer than wait={call.plan.wait:g} s")
@@ -272,7 +299,7 @@ def _patience(
     """Return for how long to wait, and what is the reason to stop then."""
     plan = call.plan
     limits: list[tuple[float, Literal["wait", "soft", "hard"]]] = []
-    if not opened:
+    if not opened and not call.late:  # who is late would load for as long by itself
         limits.append((max(0.0, call.deadline - port.monotonic()), "wait"))
     if plan.soft_timeout is not None and call.look.candidate is not None:
         limits.append((max(0.0, plan.soft_timeout - spent), "soft"))
@@ -288,4 +315,4 @@ def _is_the_loaders(error: BaseException, flight: Flight) -> bool:
 
 
 def _fail_in_time(call: Call, what: str) -> NoReturn:
-    raise LoadTimeout(f"{call.key!r} {what}; it is stored when it ends: try again, or allow more time")
+    raise LoadTimeout(f"{call.key!r} {what}; the load goes on: try again, or allow more time")
