@@ -107,9 +107,10 @@ def checked_tags(given: object, source: str) -> tuple[str, ...]:
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         msg = f'{source} must be several texts, such as ["user:7"], not {type(given).__name__}'
         raise ConfigurationError(msg)
-    tags = tuple(dict.fromkeys(given))  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - checked below
-    for tag in tags:  # pyright: ignore[reportUnknownVariableType] - checked here
+    tags: dict[str, None] = {}
+    for tag in given:  # pyright: ignore[reportUnknownVariableType] - checked here
         if not isinstance(tag, str) or not tag:
             msg = f"{source} must be texts that are not empty; one is {type(tag).__name__}"  # pyright: ignore[reportUnknownArgumentType] - as above
             raise ConfigurationError(msg)
-    return tags  # pyright: ignore[reportUnknownVariableType] - as above
+        tags[tag] = None
+    return tuple(tags)

@@ -17,7 +17,8 @@ from holdfast._missing import MISSING
 from holdfast.core import changing, many, single
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
-from holdfast.options import CacheOptions, Options
+from holdfast.errors import ConfigurationError
+from holdfast.options import CacheOptions, Options, refuse_unknown
 from holdfast.policy.keys import guard
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.port import Port
@@ -123,6 +124,7 @@ class Cache:
             kind: the type of the value, as for `get`.
             options: as for `cached`; `tags` are names here, not templates.
         """
+        _check_load(load, "get_or_load")
         return cast("T", drive(self._fetch(self._engine.blocking, ttl, kind, options, key, lambda: as_coroutine(load))))
 
     async def aget_or_load(
@@ -135,6 +137,7 @@ class Cache:
         **options: Unpack[CacheOptions],
     ) -> T:
         """Do what `get_or_load` does, for async callers. `load` may be an async function or a plain one."""
+        _check_load(load, "aget_or_load")
 
         async def run() -> object:
             result = load()
@@ -151,6 +154,7 @@ class Cache:
         key: str,
         load: Callable[[], Awaitable[Any]],
     ) -> Any:
+        refuse_unknown("get_or_load", given, CacheOptions.__optional_keys__)
         options = Options.of(ttl, **given)
         plan = self._engine.plan(options, PATTERN, kind, derives=self._derives)
         if self._engine.off.get():
@@ -259,6 +263,12 @@ class Cache:
         names = _names(checked_tags(tags, "tags"))
         if names:
             await changing.invalidate_tags(self._engine.caching, port, self._plan(Any), names, soft=soft)
+
+
+def _check_load(load: object, verb: str) -> None:
+    if not callable(load):
+        msg = f"{verb} takes a function without arguments that loads the value, not {type(load).__name__}"
+        raise ConfigurationError(msg)
 
 
 def _names(tags: Iterable[str]) -> tuple[str, ...]:

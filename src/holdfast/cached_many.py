@@ -7,7 +7,7 @@ adds one key an id, and one read of them all.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from inspect import Parameter, Signature
@@ -116,10 +116,7 @@ class ManyRecipe:
         """
         bound = self._takes_instance and instance is not None
         whole = (instance, *args) if bound else args
-        given = self._ids_of(*whole, **kwargs)
-        if isinstance(given, str | bytes):
-            msg = f"{describe(self.function)} takes several ids, such as [7, 8], not {type(given).__name__}"
-            raise TypeError(msg)
+        given = _several(self._ids_of(*whole, **kwargs), self.function)
         name_of = self._name_of(*whole, **kwargs)
         prefix = binding.engine.prefix
         asked = {id_: f"{prefix}{name_of(id_)}}}" for id_ in given}
@@ -178,6 +175,25 @@ class ManyRecipe:
                 return request.existing(await request.batch.run(request.batch.ids))
         port = engine.blocking if blocking else engine.asyncio
         return request.results(await engine.batching.fetch(port, request.batch))
+
+
+def _several(given: Any, function: Callable[..., Any]) -> list[Any]:
+    """Return the ids of a call as a list.
+
+    Raises:
+        TypeError: they are not several, or one cannot be an id, since it cannot be a key of a mapping.
+    """
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        msg = f"{describe(function)} takes several ids, such as [7, 8], not {type(given).__name__}"
+        raise TypeError(msg)
+    ids: list[Any] = list(given)  # pyright: ignore[reportUnknownArgumentType] - whatever they are
+    for id_ in ids:
+        try:
+            hash(id_)
+        except TypeError:
+            msg = f"{describe(function)} takes several ids, such as [7, 8], not {type(id_).__name__} in a list"
+            raise TypeError(msg) from None
+    return ids
 
 
 async def _called(call: Callable[[], Any]) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, Unpack
+from typing import Any, Never, TypeVar, Unpack
 
 from holdfast.core.plan import OnWaitTimeout
 from holdfast.layer import Layer, decorate, decorate_many, engine_of, protect
-from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption
+from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption, refuse_unknown
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.typing import Duration
 
@@ -36,6 +36,7 @@ def cached(
     near: Duration | None = None,
     version: str = "",
     layer: Layer | None = None,
+    **unknown: Never,
 ) -> Callable[[F], F]:
     """Keep the results of a function, plain or async, in Redis.
 
@@ -76,6 +77,7 @@ def cached(
         near: how long an entry may be kept in this process, where a hit needs no Redis; the layer's, unless given.
         version: change it when the meaning of the results changes: old entries are not read any more.
         layer: the layer; without it, the default one at each call.
+        unknown: refused, with the names of those that there are.
 
     Raises:
         ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
@@ -93,6 +95,7 @@ def cached(
         >>> greet("Ada")
         'hello Ada'
     """
+    refuse_unknown("cached", unknown, CachedOptions.__optional_keys__)
     return decorate(
         engine_of(layer),
         ttl,

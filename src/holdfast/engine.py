@@ -6,7 +6,7 @@ The verbs that users call (`cache.py`, `cached.py`) and the layer itself are thi
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -22,7 +22,7 @@ from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
-from holdfast.options import OnFailure, Options
+from holdfast.options import OnFailure, Options, check_names
 from holdfast.policy.keys import check_namespace
 from holdfast.policy.names import Names
 from holdfast.port import Cancel
@@ -46,12 +46,15 @@ class Engine:
         near_entries: int,
         near_bytes: int,
         on_failure: OnFailure,
-        hooks: tuple[Hook, ...],
+        hooks: Iterable[Hook],
         connection: Mapping[str, Any],
     ) -> None:
-        if on_failure not in {"bypass", "raise"}:
+        if on_failure not in ("bypass", "raise"):  # in a set, what has no hash would raise an error of its own
             msg = f"on_failure={on_failure!r} must be 'bypass' (go on without Redis) or 'raise'"
             raise ConfigurationError(msg)
+        check_names(serializer=serializer, key_builder=key_builder)
+        check_names(optional=True, compression=compression)
+        _check_connection(connection)
         self.namespace = check_namespace(namespace)
         self.secrets = parse_secrets(secret)
         self.serializers = Serializers()
@@ -147,6 +150,15 @@ class Engine:
             self._unwatch()
             self._unwatch = None
             self._watch()  # the backend, which was told before, connects anew
+
+
+def _check_connection(given: object) -> None:
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):  # pyright: ignore[reportUnknownVariableType] - checked here
+        msg = (
+            f"connection= must be a mapping of keyword arguments for redis-py's connection classes, such as "
+            f"{{'credential_provider': ...}}, not {type(given).__name__}"  # pyright: ignore[reportUnknownArgumentType] - any type
+        )
+        raise ConfigurationError(msg)
 
 
 def _count(value: int, name: str) -> int:

@@ -14,8 +14,9 @@ from holdfast.cached import CachedFunction, Recipe
 from holdfast.cached_many import ManyRecipe
 from holdfast.core.records import Stats
 from holdfast.engine import Engine
+from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
-from holdfast.options import CachedOptions, ManyOptions, OnFailure, Options
+from holdfast.options import CachedOptions, ManyOptions, OnFailure, Options, refuse_unknown
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
 from holdfast.typing import Duration, Hook
@@ -104,8 +105,8 @@ class Layer:
             near_entries=near_entries,
             near_bytes=near_bytes,
             on_failure=on_failure,
-            hooks=tuple(hooks),
-            connection=connection or {},
+            hooks=hooks,
+            connection={} if connection is None else connection,
         )
         self.cache = Cache(self.engine)
 
@@ -217,6 +218,7 @@ def default_layer() -> Layer:
 
 def decorate(find_engine: Callable[[], Engine], ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
     """Return the decorator that keeps a function's results in the engine found at each call."""
+    refuse_unknown("cached", options, CachedOptions.__optional_keys__)
     return _wrapping(Options.of(ttl, **options), find_engine)
 
 
@@ -251,12 +253,20 @@ def protect(
     find_engine: Callable[[], Engine], ttl: TimeToLive | None, **options: Unpack[CachedOptions]
 ) -> Callable[[F], F]:
     """Return the decorator that shares a function's loads, and keeps their results if there is a `ttl`."""
+    refuse_unknown("stampede_protected", options, CachedOptions.__optional_keys__)
     options.setdefault("beta", 1.0)
     return _wrapping(Options.of(ttl, keeps=ttl is not None, **options), find_engine)
 
 
 def engine_of(layer: Layer | None) -> Callable[[], Engine]:
-    """Return what finds the engine of a layer, or of the default layer of the moment."""
+    """Return what finds the engine of a layer, or of the default layer of the moment.
+
+    Raises:
+        ConfigurationError: it is no layer.
+    """
     if layer is None:
         return lambda: default_layer().engine
+    if not isinstance(layer, Layer):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+        msg = f"layer= must be a Layer, such as Layer('redis://localhost:6379/0'), not {type(layer).__name__}"
+        raise ConfigurationError(msg)
     return lambda: layer.engine

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias, TypedDict, Unpack, get_args
+from typing import Any, Final, Literal, TypeAlias, TypedDict, Unpack, get_args
 
 from holdfast._calls import is_async
 from holdfast._current import checked_tags
@@ -20,6 +20,8 @@ KeyOption: TypeAlias = str | Callable[..., str] | None
 """A template, a function of the call's arguments, or nothing."""
 TagsOption: TypeAlias = Iterable[str] | Callable[[Any], Iterable[str]]
 """Templates, or a function of the result."""
+_EXAMPLES: Final = {"serializer": "json", "compression": "zlib", "key_builder": "by-arguments"}
+"""A name for each option that takes one."""
 
 
 class SharedOptions(TypedDict, total=False):
@@ -110,6 +112,7 @@ class Options:
         if "key_builder" in options:
             msg = "@cached_many has no key_builder=: key= has to say where one id goes, as in 'product:{product_id}'"
             raise ConfigurationError(msg)
+        refuse_unknown("cached_many", options, ManyOptions.__optional_keys__)
         missing = None if missing_ttl is None else Lifetime(seconds(missing_ttl, "missing_ttl"), 0.0)
         one = cls.of(ttl, key=key, **options)
         if missing is not None:
@@ -146,6 +149,7 @@ class Options:
         Raises:
             ConfigurationError: one of them cannot work; the message names it.
         """
+        check_names(optional=True, serializer=serializer, compression=compression, key_builder=key_builder)
         _check_texts(key, key_builder, version, on_wait_timeout, condition)
         _refuse_async(ttl=ttl, condition=condition, tags=tags)
         leeway = Leeway.of(grace, stale_if_error)
@@ -178,6 +182,39 @@ class Options:
             key_builder,
             version,
         )
+
+
+def refuse_unknown(verb: str, given: Mapping[str, object], known: frozenset[str]) -> None:
+    """Refuse options that a verb does not have.
+
+    Args:
+        verb: what the user called, for the message.
+        given: the options.
+        known: the names of those that there are.
+
+    Raises:
+        ConfigurationError: one is not known; the message has those that are.
+    """
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        msg = f"{verb} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}"
+        raise ConfigurationError(msg)
+
+
+def check_names(*, optional: bool = False, **names: object) -> None:
+    """Refuse what is not the name of something that a layer knows by name.
+
+    Args:
+        optional: whether None will do.
+        names: what was given for each option.
+
+    Raises:
+        ConfigurationError: one is not text; the message names the option.
+    """
+    for option, name in names.items():
+        if not isinstance(name, str) and not (optional and name is None):
+            msg = f"{option}= must be a name, such as {_EXAMPLES[option]!r}, not {type(name).__name__}"
+            raise ConfigurationError(msg)
 
 
 def _check_texts(

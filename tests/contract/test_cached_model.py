@@ -7,12 +7,13 @@ other operation can fall in the middle of one; operations are blocking or async 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import hypothesis.strategies as st
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from holdfast import MISSING, Layer, entries
@@ -30,6 +31,8 @@ class Load:
     value: Any
     gate: asyncio.Event
     callers: list[asyncio.Task[Any]] = field(default_factory=list)
+    early: set[asyncio.Task[Any]] = field(default_factory=set)
+    """Those who called before it began. The others begin again if its key was changed meanwhile."""
     current: bool = True
 
 
@@ -44,6 +47,7 @@ class CacheMachine(RuleBasedStateMachine):
         self.stored: dict[int, Any] = {}
         self.loads: dict[int, list[Load]] = {number: [] for number in range(3)}
         self.waiting = True
+        self.begun: Counter[asyncio.Task[Any]] = Counter()
 
         @self.layer.cached(60, key="number:{number}")
         async def awaited(number: int) -> Any:
@@ -115,6 +119,8 @@ class CacheMachine(RuleBasedStateMachine):
         assert load is not None
         assert before in {None, load}
         load.callers.append(task)
+        if before is None:
+            load.early.add(task)
         assert not task.done()
 
     @rule(number=KEYS)
@@ -132,15 +138,32 @@ class CacheMachine(RuleBasedStateMachine):
     def finish(self, data: st.DataObject) -> None:
         """Let a load end: its callers get its value, and it stores it unless its key was changed."""
         number, load = data.draw(st.sampled_from([(n, load) for n in self.loads for load in self.loads[n]]))
+        again = [] if load.current else [task for task in load.callers if task not in load.early]
+        assume(all(self.begun[task] < 2 for task in again))  # the third time they would load for themselves
         load.gate.set()
         self.settle()
         self.loads[number].remove(load)
-        results = [task.result() for task in load.callers]
+        self.begin_again(number, again)
+        results = [task.result() for task in load.callers if task not in again]
         assert results == [load.value] * len(results)
         if isinstance(load.value, list):
             assert len({id(result) for result in results}) == len(results)
         if load.current:
             self.stored[number] = load.value
+
+    def begin_again(self, number: int, callers: list[asyncio.Task[Any]]) -> None:
+        """Expect of callers that a load brought nothing what is expected of new ones."""
+        for task in callers:
+            self.begun[task] += 1
+            if number in self.stored:
+                assert task.result() == self.stored[number]
+                continue
+            assert not task.done()
+            load = self.current(number)
+            assert load is not None
+            load.callers.append(task)
+            if load.callers[0] not in load.early or load.callers[0] in callers:
+                load.early.add(task)
 
     @precondition(lambda self: any(load.callers for loads in self.loads.values() for load in loads))
     @rule(data=st.data())

@@ -42,7 +42,7 @@ def test_versions_are_made_once(colour: Colour, topology: Topology, namespace: s
             assert hard[:16] == soft[:16] == mine
             assert hard[16:].isdigit()
             assert await it.get(it.tag) == first
-            assert 59 < await it.lasts(it.tag) <= 60
+            assert 119 < await it.lasts(it.tag) <= 120, "twice as long, so that it need not be prolonged each time"
             assert await _versions(it) == (hard, soft)
             assert await it.heard() == []
 
@@ -148,16 +148,16 @@ def test_without_a_channel_nobody_is_told(server_topology: Topology, namespace: 
 
 
 def test_a_tag_lives_longer_but_never_shorter(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Reading and invalidating prolong a tag to the time that they name, and leave one that lives longer alone."""
+    """Reading prolongs a tag to twice the time that it needs, and invalidating to that; neither makes it shorter."""
 
     async def scenario() -> None:
         async with an_entry(colour, topology, namespace) as it:
             versions = await _versions(it, 60)
-            assert await _versions(it, 10) == versions
-            assert 55 < await it.lasts(it.tag) <= 60
-            assert await _versions(it, 100) == versions
-            assert 95 < await it.lasts(it.tag) <= 100
-            for soft, seconds, left in ((True, 10, 100), (False, 10, 100), (True, 200, 200), (False, 300, 300)):
+            assert await _versions(it, 110) == versions
+            assert 115 < await it.lasts(it.tag) <= 120
+            assert await _versions(it, 130) == versions
+            assert 255 < await it.lasts(it.tag) <= 260
+            for soft, seconds, left in ((True, 10, 260), (False, 10, 260), (True, 300, 300), (False, 400, 400)):
                 await _invalidated(it, soft=soft, seconds=seconds)
                 assert left - 5 < await it.lasts(it.tag) <= left
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from holdfast import Layer, entries
+from holdfast.events import EntryUnreadable
 from support.colours import Colour
 from support.flights import joined
-from support.peeking import idle, near_is_up
+from support.peeking import idle, near_is_up, told
 from support.table import Table
 from support.times import Times
 from support.topologies import Topology
@@ -106,6 +107,28 @@ def test_another_process_loads(colour: Colour, topology: Topology, namespace: st
 
             _, (value, info), _ = await colour.together(table.calling(row, 1), call_elsewhere, open_gate)
             assert (value, info.status, info.remaining) == (1, "coalesced", about(60))
+
+    colour.run(scenario)
+
+
+def test_there_is_no_entry_where_nothing_is_kept(colour: Colour, namespace: str) -> None:
+    """Of a function that only shares its calls there is nothing to describe, not even while one loads under a lease."""
+
+    async def scenario() -> None:
+        async with colour.using(Layer(namespace=namespace)) as layer:
+            seen: list[Any] = []
+            events = told(layer)
+
+            async def row(number: int) -> int:
+                seen.append(await handle.info(number))
+                return number
+
+            function = layer.stampede_protected(key="row:{number}")(colour.function(row))
+            handle = colour.of(entries(function))
+            await colour.call(function, 1)
+            assert [*seen, await handle.info(1)] == [None, None]
+            assert [each for each in events if isinstance(each, EntryUnreadable)] == []
+            assert layer.stats().errors == 0
 
     colour.run(scenario)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -206,5 +207,43 @@ def test_a_value_in_a_template_is_named_as_it_is_written_by_hand(colour: Colour,
                 assert await colour.of(entries(function)).get(tag) == len(tag)
                 await colour.of(layer.cache).invalidate_tags(f"of:{tag}")
                 assert not await colour.of(entries(function)).get(tag), tag
+
+    colour.run(scenario)
+
+
+@dataclass
+class Owner:
+    id: int
+
+
+class Lines:
+    """Like an array: its text is cut short."""
+
+    def __iter__(self) -> Any: ...
+
+
+@pytest.mark.parametrize(
+    "value",
+    [(1, 2), [1], {"a": 1}, {1}, frozenset({1}), Owner(1), int, Lines(), object()],
+    ids=lambda it: type(it).__name__,
+)
+@pytest.mark.parametrize("many", [False, True])
+def test_what_no_f_string_reaches_makes_no_tag(colour: Colour, namespace: str, value: Any, many: bool) -> None:
+    """A tag of a container or a record would be one that its f-string does not invalidate, so the call is refused."""
+
+    async def row(ids: list[int], owner: Any) -> dict[int, int]:
+        return dict.fromkeys(ids, 1)
+
+    async def scenario() -> None:
+        async with colour.using(Layer(namespace=namespace)) as layer:
+            kind = layer.cached_many if many else layer.cached
+            key = "row:{number}" if many else "row:{ids}"
+            function = kind(60, key=key, tags=["owner:{owner}"])(colour.function(row))
+            advice = r"a tag field must be a text.* 'owner' is of type .*such as \{owner.id\}, or give tags= a function"
+            with pytest.raises(ConfigurationError, match=advice):
+                await colour.call(function, [1], value)
+            assert await colour.call(function, [1], 7) == {1: 1}
+            by_attribute = kind(60, key=key, tags=["owner:{owner.id}"])(colour.function(row))
+            assert await colour.call(by_attribute, [1], Owner(1)) == {1: 1}
 
     colour.run(scenario)

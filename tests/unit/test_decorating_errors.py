@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import ConfigurationError, Layer, cached, entries
+from holdfast import ConfigurationError, Layer, cached, cached_many, entries, stampede_protected
 
 SECRET = "a secret of at least sixteen bytes"
 
@@ -108,6 +109,13 @@ def test_forgotten_parentheses_are_explained() -> None:
         ({"ttl": 60, "key": "k:{number}", "version": 2}, "version must be text, not int: write version='2'"),
         ({"ttl": 60, "version": 2}, "version must be text, not int: write version='2'"),
         ({"ttl": 60, "key": 7}, "must be a template or a plain function"),
+        ({"ttl": 60, "key_builder": 5}, "key_builder= must be a name, such as 'by-arguments', not int"),
+        ({"ttl": 60, "serializer": []}, "serializer= must be a name, such as 'json', not list"),
+        ({"ttl": 60, "compression": True}, "compression= must be a name, such as 'zlib', not bool"),
+        ({"ttl": 60, "tags": [["a"]]}, "tags= must be texts that are not empty; one is list"),
+        ({"ttl": 60, "tags": [{}]}, "tags= must be texts that are not empty; one is dict"),
+        ({"ttl": 60, "tags": 5}, "tags= must be several texts"),
+        ({"ttl": 60, "on_wait_timeout": []}, r"on_wait_timeout=\[\] must be 'load', 'stale' or 'raise'"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_when_decorating(
@@ -148,6 +156,23 @@ def test_what_only_the_layer_can_tell_is_refused_at_the_first_call(options: dict
         ({"url": "redis//localhost"}, "the scheme of the URL cannot be used"),
         ({"url": None}, "the URL must be text, not NoneType: give one such as redis://localhost:6379/0 or memory://"),
         ({"hooks": [7]}, "hooks must be functions of one event"),
+        ({"hooks": 5}, "hooks must be several functions of one event, such as hooks=[print], not int"),
+        ({"hooks": print}, "hooks must be several functions of one event"),
+        ({"on_failure": []}, "on_failure=[] must be 'bypass'"),
+        ({"serializer": 5}, "serializer= must be a name, such as 'json', not int"),
+        ({"serializer": None}, "serializer= must be a name, such as 'json', not NoneType"),
+        ({"serializer": []}, "serializer= must be a name, such as 'json', not list"),
+        ({"key_builder": 5}, "key_builder= must be a name, such as 'by-arguments', not int"),
+        ({"compression": 5}, "compression= must be a name, such as 'zlib', not int"),
+        ({"connection": 5}, "connection= must be a mapping of keyword arguments for redis-py's connection classes"),
+        ({"connection": []}, "connection= must be a mapping of keyword arguments"),
+        ({"connection": {5: 1}}, "connection= must be a mapping of keyword arguments"),
+        ({"connection": {"url": "redis://localhost"}, "url": "redis://localhost"}, "'url'"),
+        ({"namespace": 5}, "namespace must be text, not int"),
+        ({"near": "soon"}, "near='soon' is not a duration"),
+        ({"near_entries": "many"}, "near_entries='many'"),
+        ({"near_bytes": -1}, "near_bytes=-1"),
+        ({"secret": 5}, "secret= must be text or bytes of at least 16 bytes"),
     ],
 )
 def test_an_option_of_a_layer_that_cannot_work_is_refused_when_constructing(
@@ -181,12 +206,31 @@ def test_a_layer_may_name_what_is_registered_after_it_was_made() -> None:
     assert layer.stats().hits == 1
 
 
-def test_an_unknown_option_is_a_type_error() -> None:
-    """A misspelt option is not swallowed."""
-    with pytest.raises(TypeError, match="serialiser"):
-        cached(60, serialiser="json")  # type: ignore[call-arg]  # that is the point
-    with pytest.raises(TypeError, match="serialiser"):
-        Layer().cached(60, serialiser="json")  # type: ignore[call-arg]  # that is the point
+@pytest.mark.parametrize(
+    ("decorator", "name"),
+    [
+        (cached, "cached"),
+        (Layer().cached, "cached"),
+        (stampede_protected, "stampede_protected"),
+        (Layer().stampede_protected, "stampede_protected"),
+        (partial(cached_many, key="k:{number}"), "cached_many"),
+        (partial(Layer().cached_many, key="k:{number}"), "cached_many"),
+        (partial(Layer().cache.get_or_load, "a", int), "get_or_load"),
+    ],
+)
+@pytest.mark.parametrize("option", ["serialiser", "keeps", "many"])
+def test_an_unknown_option_is_refused(decorator: Callable[..., Any], name: str, option: str) -> None:
+    """A misspelt option is not swallowed; the message names what the user called, and the options that it has."""
+    with pytest.raises(ConfigurationError, match=f"^{name} has no option '{option}'; it has .*serializer"):
+        decorator(60, **{option: "json"})
+
+
+@pytest.mark.parametrize("decorator", [cached, stampede_protected, partial(cached_many, key="k:{number}")])
+@pytest.mark.parametrize("layer", ["redis://localhost", 5, Layer])
+def test_what_is_no_layer_is_refused_when_decorating(decorator: Callable[..., Any], layer: Any) -> None:
+    """The URL of a server is no layer; the message says what to write."""
+    with pytest.raises(ConfigurationError, match=r"layer= must be a Layer, such as Layer\('redis:.*, not "):
+        decorator(60, layer=layer)
 
 
 def test_a_call_with_wrong_arguments_raises_the_functions_own_error() -> None:
@@ -230,6 +274,25 @@ def test_a_plain_function_that_returns_an_awaitable_is_told_so() -> None:
 
     with pytest.raises(ConfigurationError, match="returned a coroutine: define it with async def"):
         late(1)
+
+
+@pytest.mark.parametrize("load", [5, None, "text", [int]])
+def test_what_loads_a_value_by_name_must_be_a_function(load: Any) -> None:
+    """The value itself in the place of the function is refused, in both colours."""
+    cache = Layer().cache
+    with pytest.raises(ConfigurationError, match=r"^get_or_load takes a function without arguments"):
+        cache.get_or_load("a", load, "1m")
+    with pytest.raises(ConfigurationError, match=r"^aget_or_load takes a function without arguments"):
+        asyncio.run(cache.aget_or_load("a", load, "1m"))
+
+
+def test_a_list_of_tags_in_the_place_of_tags_is_refused() -> None:
+    """`invalidate_tags` takes names one by one."""
+    cache = Layer().cache
+    with pytest.raises(ConfigurationError, match="tags must be texts that are not empty; one is list"):
+        cache.invalidate_tags(["a"])  # type: ignore[arg-type]  # that is the point
+    with pytest.raises(ConfigurationError, match="tags= must be texts that are not empty; one is list"):
+        cache.set("a", 1, 60, tags=[["a"]])  # type: ignore[list-item]  # that is the point
 
 
 def test_a_soft_timeout_needs_something_stale() -> None:

@@ -122,3 +122,22 @@ def test_partial_functions_and_names_that_collide() -> None:
         assert entries(record).key([3]) == "n:cache:{3:0}"
         long = entries(layer.cached_many(60, key="{text}")(load)).key(["x" * 500])
         assert len(long) < 220
+
+
+@pytest.mark.parametrize(
+    ("ids", "what"),
+    [
+        ("ab", "str"),
+        (b"ab", "bytes"),
+        (5, "int"),
+        (None, "NoneType"),
+        ([[1]], "list in a list"),
+        ([{}], "dict in a list"),
+    ],
+)
+def test_what_is_not_several_ids_is_refused(ids: Any, what: str) -> None:
+    """The error is the same for a call and for its entries, and says what the loader takes."""
+    function = Layer().cached_many(60, key="{n}")(load)
+    for call in (function, entries(function).invalidate):
+        with pytest.raises(TypeError, match=rf"load takes several ids, such as \[7, 8\], not {what}"):
+            call(ids)

@@ -34,7 +34,7 @@ class Backend:
     interpreter exits.
     """
 
-    def __init__(self, url: str, emit: Emit, **connection: Any) -> None:
+    def __init__(self, url: str, emit: Emit, /, **connection: Any) -> None:
         """Set up the way to Redis.
 
         Args:

@@ -11,6 +11,7 @@ import atexit
 import contextvars
 import heapq
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterable
@@ -29,6 +30,8 @@ MOST_THREADS: Final = 16
 """How many threads of one backend may be at work before it has no free hands."""
 DRAIN: Final = 5.0
 """Seconds to wait at the end for what is at work."""
+_AWAKE: Final = -math.inf
+"""Of a thread that is at work, and will look at the queue before it sleeps."""
 _log = logging.getLogger("holdfast")
 
 
@@ -175,22 +178,32 @@ class _Clockwork:
         self._queue: list[tuple[float, int, _Recurring]] = []
         self._count = 0
         self._is_running = False
+        self._sleeps_until = _AWAKE
+        """When the thread will look at the queue without being woken, on the monotonic clock."""
 
     def add(self, recurring: _Recurring) -> None:
         """Run it after its pause, and again."""
         with self._changed:
-            self._put(recurring)
+            due = self._put(recurring)
             try:
                 if not self._is_running:
                     threading.Thread(target=self._run, name="holdfast-clockwork", daemon=True).start()
                     self._is_running = True
             except RuntimeError as error:  # too many threads, or the interpreter is about to exit
                 _log.warning("recurring work waits for a thread to run it: %s", error)
-            self._changed.notify()
+            if due < self._sleeps_until:  # waking it for less makes two threads fight for the interpreter at each call
+                self._sleeps_until = due
+                self._changed.notify()
 
-    def _put(self, recurring: _Recurring) -> None:
+    def _put(self, recurring: _Recurring) -> float:
+        """Queue it; return when it is due. What was cancelled goes here, since the thread sleeps until it is due."""
+        queue = self._queue
+        while queue and queue[0][2].work is None:
+            heapq.heappop(queue)
         self._count += 1
-        heapq.heappush(self._queue, (time.monotonic() + recurring.seconds, self._count, recurring))
+        due = time.monotonic() + recurring.seconds
+        heapq.heappush(queue, (due, self._count, recurring))
+        return due
 
     def _run(self) -> None:
         while True:
@@ -204,11 +217,13 @@ class _Clockwork:
         with self._changed:
             while True:
                 now = time.monotonic()
-                while self._queue and (self._queue[0][0] <= now or self._queue[0][2].work is None):
+                while self._queue and self._queue[0][0] <= now:
                     recurring = heapq.heappop(self._queue)[2]
                     if recurring.work is not None:
                         return recurring
-                self._changed.wait(self._queue[0][0] - now if self._queue else None)
+                self._sleeps_until = self._queue[0][0] if self._queue else math.inf
+                self._changed.wait(None if math.isinf(self._sleeps_until) else self._sleeps_until - now)
+                self._sleeps_until = _AWAKE
 
 
 _clockwork: Final = _Clockwork()

@@ -10,6 +10,7 @@ the tests run at both ends.
 from __future__ import annotations
 
 import asyncio
+import encodings.idna  # noqa: F401 - looking up a host name imports it, and a fork meanwhile would hang the child's lookups
 import select
 import socket
 import struct

@@ -131,12 +131,17 @@ class Nearby:
         self.near.suspend()
 
     def heard(self, topic: str, message: bytes) -> None:
-        """Drop what a message tells of; not an entry that the told fill itself has stored."""
+        """Drop what a message tells of; not an entry that the told fill itself has stored.
+
+        A channel that no entry and no tag of ours could have tells nothing.
+        """
         tag = self._names.tag_of(topic)
         if tag is not None:
             self.near.bump_tag(tag)
             return
         key = self._names.key_of(topic)
+        if key is None:
+            return
         told, _, token = message.partition(b" ")
         if told == b"gone" or (told == b"done" and token not in self._own and not self._holds(key, token)):
             self.near.bump(key)
@@ -148,10 +153,10 @@ class Nearby:
     def changed(self, key: str) -> None:
         """Drop what a key of Redis stands for: it was written, has expired, or was evicted."""
         tag = self._names.tag_of(key)
-        if tag is None:
-            self.near.bump(key)
-        else:
+        if tag is not None:
             self.near.bump_tag(tag)
+        elif key.startswith(self._names.entries):
+            self.near.bump(key)
 
     def flushed(self) -> None:
         """Drop everything."""

@@ -70,6 +70,10 @@ class Recorder:
     """Counts, and passes events on to hooks."""
 
     def __init__(self, hooks: Iterable[Hook] = ()) -> None:
+        # Callers are often untyped.
+        if not isinstance(hooks, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+            msg = f"hooks must be several functions of one event, such as hooks=[print], not {type(hooks).__name__}"
+            raise ConfigurationError(msg)
         self.hooks: tuple[Hook, ...] = tuple(_checked(hook) for hook in hooks)
         """Who wants events. Look here before making one: most programs have no hook."""
         self._tallies: dict[str, Tally] = {}

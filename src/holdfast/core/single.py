@@ -27,6 +27,8 @@ async def read(caching: Caching, port: Port, plan: Plan, key: str, tags: tuple[s
 
 async def info(caching: Caching, port: Port, plan: Plan, key: str, tags: tuple[str, ...] = ()) -> EntryInfo | None:
     """Describe an entry; None if there is none that may be returned to anybody."""
+    if not plan.keeps:
+        return None
     try:
         raw, left = await port.pipeline([get(key), pttl(key)])
         look = await caching.reading.examine(port, plan, key, raw, tags, {})

@@ -5,12 +5,14 @@ It tells texts apart, not types: 1 and ``"1"`` read the same. `key_canonical` te
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from typing import Final
 from uuid import UUID
 
+from holdfast.errors import ConfigurationError
 from holdfast.policy.key_canonical import CONTAINERS, TELLS_ALL, canonical
 from holdfast.policy.key_stable import own_text, record_fields
 from holdfast.policy.key_text import escape, protect
@@ -26,8 +28,20 @@ def field_text(value: object, source: str) -> str:
 
 
 def tag_text(value: object, source: str) -> str:
-    """Return the text of one field of a tag, protected as a tag that is written by hand is."""
-    return protect(text_of(value, source))
+    """Return the text of one field of a tag, protected as a tag that is written by hand is.
+
+    Raises:
+        ConfigurationError: the value has no text of its own. Its canonical text would do for a key; a tag has to be
+            the one that the user's f-string shows.
+    """
+    if _has_own_text(value):
+        with suppress(ConfigurationError):  # what it says is about keys
+            return protect(text_of(value, source))
+    msg = (
+        f"a tag field must be a text, a number or the like, and {source!r} is of type {type(value).__name__}: "
+        f"name an attribute, such as {{{source}.id}}, or give tags= a function of the result"
+    )
+    raise ConfigurationError(msg)
 
 
 def text_of(value: object, source: str = "value") -> str:
@@ -51,7 +65,15 @@ def text_of(value: object, source: str = "value") -> str:
         return str(value)
     if isinstance(value, bytes | bytearray):
         return repr(value)  # the same as str(), which `python -bb` forbids
+    return own_text(value, source, "str") if _has_own_text(value) else canonical(value, source)
+
+
+def _has_own_text(value: object) -> bool:
+    """Say whether a value reads as in an f-string, if at all; otherwise its canonical text stands for it."""
+    kind = type(value)
+    if kind in _PLAIN or isinstance(value, (str, bytes, bytearray, Enum, *TELLS_ALL)):
+        return True
+    if isinstance(value, (type, *CONTAINERS)):
+        return False
     has_text = kind.__str__ is not object.__str__ and not hasattr(kind, "__iter__")
-    if isinstance(value, (type, *CONTAINERS)) or (not has_text and record_fields(value) is not None):
-        return canonical(value, source)
-    return own_text(value, source, "str")
+    return has_text or record_fields(value) is None

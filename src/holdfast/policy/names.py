@@ -52,21 +52,26 @@ class Names:
         """Return the channel that tells of a tag's invalidations."""
         return f"{self._start}tag-news:{{{tag}}}"
 
-    def key_of(self, news: str) -> str:
-        """Return the key of the value that a channel tells of."""
-        return self.entries + news[news.index("{") + 1 :]
+    def key_of(self, news: str) -> str | None:
+        """Return the key of the value that a channel tells of; None if it tells of no value of ours.
+
+        Other programs may publish under the same patterns whatever they like.
+        """
+        start = f"{self._start}news:{{"
+        return self.entries + news[len(start) :] if news.startswith(start) and news.endswith("}") else None
 
     def tag_of(self, name: str) -> str | None:
-        """Return the tag that a key or a channel belongs to; None if it belongs to an entry."""
-        if name.startswith((f"{self._start}tag:", f"{self._start}tag-news:")):
-            return name[name.index("{") + 1 : -1]
+        """Return the tag that a key or a channel belongs to; None if it belongs to none."""
+        for start in (f"{self._start}tag:{{", f"{self._start}tag-news:{{"):
+            if name.startswith(start) and name.endswith("}"):
+                return name[len(start) : -1]
         return None
 
     @property
     def patterns(self) -> tuple[str, str]:
         """The patterns of all channels that tell of entries and of tags."""
         start = "".join(f"\\{each}" if each in "*?[]\\^-" else each for each in self._start)
-        return f"{start}news:*", f"{start}tag-news:*"
+        return f"{start}news:{{*", f"{start}tag-news:{{*"
 
     @property
     def tracked(self) -> tuple[str, str]:

@@ -104,7 +104,6 @@ BUGS: Final = (
 
 MORE: Final = (
     Bug("fill_no_compare", "P4", _KEY, {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "true")}),
-    Bug("own_invalidation_detaches_nothing", "P1", "failures: commands", plant=core.no_detaching),
     Bug("own_tag_invalidation_detaches_nothing", "P1", "failures: many", plant=core.no_detaching_of_unleased),
     Bug("circle_of_waiting_is_not_seen", "P3", "key: nested", plant=core.circles_not_seen),
     Bug("flight_stays_on_the_map", "books", _KEY, plant=core.flights_not_closed),
