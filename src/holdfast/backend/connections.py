@@ -10,7 +10,7 @@ the tests run at both ends.
 from __future__ import annotations
 
 import asyncio
-import encodings.idna  # noqa: F401 - looking up a host name imports it, and a fork meanwhile would hang the child's lookups
+import encodings.idna  # noqa: F401  # pyright: ignore[reportUnusedImport] - see open_blocking
 import select
 import socket
 import struct
@@ -50,6 +50,9 @@ def new_reader() -> Any:
 
 def open_blocking(topology: Topology, address: Address | None) -> tuple[Any, socket.socket]:
     """Connect; return redis-py's connection, which must be kept alive, and its socket.
+
+    The look-up of the host name needs `encodings.idna`. It is imported with this module: were it imported here, a fork
+    of another thread meanwhile would leave the child a lock that nobody opens.
 
     Raises:
         WireBroken: the server could not be reached.
