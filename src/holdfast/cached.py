@@ -135,7 +135,10 @@ class Recipe:
         if engine.off.get():
             with unkept():
                 return wrapped(*args, **kwargs)
-        key = binding.key(instance, args, kwargs)
+        if instance is None:  # `binding.key`, without the call
+            key = f"{binding.prefix}{binding.name_of(*args, **kwargs)}}}"
+        else:
+            key = binding.key(instance, args, kwargs)
         if binding.near is not None:
             value = binding.near(key)
             if value is not NOTHING:
@@ -154,7 +157,10 @@ class Recipe:
         if engine.off.get():
             with unkept():
                 return await wrapped(*args, **kwargs)
-        key = binding.key(instance, args, kwargs)
+        if instance is None:  # `binding.key`, without the call
+            key = f"{binding.prefix}{binding.name_of(*args, **kwargs)}}}"
+        else:
+            key = binding.key(instance, args, kwargs)
         if binding.near is not None:
             value = binding.near(key)
             if value is not NOTHING:
