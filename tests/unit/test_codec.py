@@ -298,3 +298,24 @@ READERS = {
     "msgpack": codec("msgpack", dict[str, set[int]]),
     "raw": codec("raw", bytes),
 }
+
+
+@pytest.mark.parametrize("value", [{"a": [1, {"b": None}]}, [], 7, "text", {"a": LONG}])
+def test_callers_that_share_an_entry_get_a_copy_each(value: Any) -> None:
+    """However often the very same bytes are read: equal every time, and nothing that can be changed is shared."""
+    one = codec()
+    raw = one.encode(KEY, value, **FACTS)
+    found = [one.quick(raw) for _ in range(4)]
+    assert found == [value] * 4
+    if isinstance(value, dict | list):
+        assert len({id(each) for each in found}) == 4
+    other = one.encode(KEY, "other", **FACTS)
+    assert (one.quick(other), one.quick(raw), one.quick(bytes(bytearray(raw)))) == ("other", value, value)
+
+
+def test_only_small_entries_are_held() -> None:
+    """The entry that was read last does not keep the memory of a large value."""
+    one = codec()
+    small, large = one.encode(KEY, 1, **FACTS), one.encode(KEY, "x" * 100_000, **FACTS)
+    assert (one.quick(small), one.quick(large)) == (1, "x" * 100_000)
+    assert one._seen[0] is small
