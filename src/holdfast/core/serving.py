@@ -75,11 +75,11 @@ class Serving:
             call.look = Look("unreadable", call.look.raw)
             return None, None
 
-    def count_hit(self, plan: Plan, key: str, *, near: bool = False) -> None:
+    def count_hit(self, plan: Plan, key: str) -> None:
         """Count and tell that a fresh entry was returned."""
         plan.tally.hits += 1
         if self._recorder.hooks:
-            self._recorder.emit(Hit(plan.tally.pattern, key, near))
+            self._recorder.emit(Hit(plan.tally.pattern, key))
 
     def count_miss(self, plan: Plan, key: str, reason: Reason) -> None:
         """Count and tell that there is no usable entry."""
