@@ -11,7 +11,7 @@ from holdfast._missing import MISSING
 from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
-from holdfast.decorators import cached, cached_many, stampede_protected
+from holdfast.decorators import cached, cached_many, rate_limited, stampede_protected
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
     BackendError,
@@ -29,6 +29,8 @@ from holdfast.errors import (
     StreamError,
 )
 from holdfast.layer import Layer, configure, default_layer
+from holdfast.policy.decision import LimitDecision, PolicyDecision
+from holdfast.policy.quota import Quota
 
 __all__ = [
     "MISSING",
@@ -43,10 +45,13 @@ __all__ = [
     "EntryInfo",
     "HoldfastError",
     "Layer",
+    "LimitDecision",
     "LoadTimeout",
     "LockError",
     "LockLost",
     "LockNotAcquired",
+    "PolicyDecision",
+    "Quota",
     "RateLimited",
     "SerializationError",
     "SessionError",
@@ -59,5 +64,6 @@ __all__ = [
     "current_entry",
     "default_layer",
     "entries",
+    "rate_limited",
     "stampede_protected",
 ]

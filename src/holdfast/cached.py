@@ -1,7 +1,6 @@
 """Decorated functions, and the handle that reaches their entries.
 
-`CachedFunction` is what a decorator returns: a wrapt wrapper, so that methods, classmethods, `inspect` and frameworks
-see the function. All that is done once a function is done in `Recipe` and, once a layer, in `Binding`; a call adds one
+All that is done once a function is done in `Recipe` and, once a layer, in `Binding`; a call adds one
 key and one read to it.
 """
 
@@ -11,9 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Protocol, cast
-
-import wrapt
+from typing import Any, Final
 
 from holdfast._calls import Load, as_coroutine, is_async
 from holdfast._current import unkept
@@ -21,14 +18,13 @@ from holdfast.core.caching import Caching
 from holdfast.core.nearby import NOTHING
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
-from holdfast.errors import ConfigurationError
 from holdfast.key_arguments import by_arguments
-from holdfast.key_binding import describe
 from holdfast.key_requests import by_request
 from holdfast.keybuilders import CompiledKey, compile_key, compile_tag
 from holdfast.options import Options
 from holdfast.serializers import return_kind
 from holdfast.typing import KeyBuilder
+from holdfast.wrapped import BoundFunction, DecoratedFunction, raw_function
 
 _BUILTIN: Final[dict[str, KeyBuilder]] = {"by-arguments": by_arguments, "by-request": by_request}
 """Builders that every layer has under these names: their mistakes can show when decorating."""
@@ -62,20 +58,6 @@ class Binding:
         if self.takes_instance and instance is not None:
             args = (instance, *args)
         return tuple(dict.fromkeys([tag_of(*args, **kwargs) for tag_of in self.tags_of]))
-
-
-class Answers(Protocol):
-    """How a decorated function answers its calls."""
-
-    is_async: bool
-
-    def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Answer a call of a plain function."""
-
-    async def acall(
-        self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """Answer a call of an async function."""
 
 
 class Recipe:
@@ -175,69 +157,17 @@ def plain_load(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict
     return lambda: as_coroutine(partial(function, *args, **kwargs))
 
 
-def raw_function(function: Any) -> Callable[..., Any]:
-    """Return the function behind a classmethod or staticmethod.
-
-    Raises:
-        ConfigurationError: there is none that could be cached.
-    """
-    inner: Any = cast("Any", function).__func__ if isinstance(function, classmethod | staticmethod) else function
-    if isinstance(inner, property):
-        msg = "cannot cache a property: put @property outside, above the decorator"
-        raise ConfigurationError(msg)
-    if not callable(inner) or isinstance(inner, type):
-        what = f"class {describe(inner)}" if isinstance(inner, type) else f"value of type {type(inner).__name__}"
-        msg = f"cannot cache a {what}: put @cached(ttl=...), with its parentheses, above a function or method"
-        raise ConfigurationError(msg)
-    if _yields(inner) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
-        msg = f"cannot cache the generator function {describe(inner)}: return a list instead of yielding"
-        raise ConfigurationError(msg)
-    return cast("Callable[..., Any]", inner)
-
-
 def mentions(function: Callable[..., Any], name: str) -> bool:
     """Say whether the text of a function uses a name. A guess that saves a load, never one that must be right."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return code is not None and name in {*code.co_names, *code.co_freevars}
 
 
-def _yields(function: Any) -> bool:
-    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-
-
-class BoundCachedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]  # generic only in newer stubs
+class BoundCachedFunction(BoundFunction):
     """A cached function as it comes from an instance or a class."""
 
 
-class CachedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]  # generic only in newer stubs
+class CachedFunction(DecoratedFunction):
     """A function whose results are kept."""
 
     __bound_function_wrapper__ = BoundCachedFunction
-
-    def __init__(self, function: Any, recipe: Answers) -> None:
-        answer = recipe.acall if recipe.is_async else recipe.call
-        super().__init__(function, answer)  # pyright: ignore[reportUnknownMemberType] - generic only in newer stubs
-        self._self_recipe = recipe
-        self._self_answer = answer
-
-    def __reduce_ex__(self, _: Any) -> str:
-        """Pickle the function as others are: by its name in its module, where the decorated one stands."""
-        return self.__qualname__
-
-    def __copy__(self) -> CachedFunction:
-        """Return the function itself, as copying a function does."""
-        return self
-
-    def __deepcopy__(self, _: Any) -> CachedFunction:
-        """Return the function itself, as copying a function does."""
-        return self
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Answer a call that came through no instance.
-
-        wrapt's own would first look whether the function is bound, by an attribute that a plain function lacks; that
-        takes longer than building the key. A function that is bound already has no `self` in its signature, so nobody
-        misses the instance.
-        """
-        wrapped: Callable[..., Any] = self.__wrapped__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        return self._self_answer(wrapped, None, args, kwargs)

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 from holdfast._calls import as_coroutine, drive, is_async
 from holdfast._current import unkept
 from holdfast._missing import MISSING
-from holdfast.cached import mentions, raw_function
+from holdfast.cached import mentions
 from holdfast.core.batch import Batch, Outcomes
 from holdfast.core.plan import Plan
 from holdfast.engine import Engine
@@ -26,6 +26,7 @@ from holdfast.key_templates import compile_member, member_field
 from holdfast.keybuilders import version_suffix
 from holdfast.options import Options
 from holdfast.serializers import return_kind
+from holdfast.wrapped import raw_function
 
 _SEVERAL = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Never, TypeVar, Unpack
 
+from holdfast.core.limit_checks import OnLimitFailure
 from holdfast.core.plan import OnWaitTimeout
 from holdfast.layer import Layer, decorate, decorate_many, engine_of, protect
+from holdfast.limited import LimitOptions, QuotaOption, limit
 from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption, refuse_unknown
+from holdfast.policy.decision import LimitDecision
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.typing import Duration
 
@@ -193,3 +196,70 @@ def stampede_protected(
         'report of Monday'
     """
     return protect(engine_of(layer), ttl, **options)
+
+
+def rate_limited(
+    quota: QuotaOption,
+    *,
+    key: KeyOption = None,
+    cost: int | Callable[..., Any] = 1,
+    wait: Duration | None = None,
+    on_failure: OnLimitFailure = "open",
+    budget: Duration = "100ms",
+    shadow: bool = False,
+    exempt: Callable[..., Any] | None = None,
+    on_refused: Callable[[LimitDecision], Any] | None = None,
+    layer: Layer | None = None,
+    **unknown: Never,
+) -> Callable[[F], F]:
+    """Limit how often a function, plain or async, is called, over all processes.
+
+    A call that a quota refuses raises `RateLimited`, consumes nothing, and does not reach the function. Redis decides,
+    by its own clock, in one round trip; whoever goes on calling is refused in the process.
+
+    Args:
+        quota: such as ``"100/minute"``, ``"10/second; burst=20, 1000/hour"`` or `Quota`; or a function of the call's
+            arguments that gives one, per plan or tenant say, or None for no limit.
+        key: whose quota it is: a template such as ``"user:{user_id}"``, checked against the parameters here and now, or
+            a function of the arguments that returns text. Functions with the same key share their quota. Without it,
+            all calls of this function do.
+        cost: units that a call costs, or a function of its arguments that says how many.
+        wait: the longest pause to take until a call is admitted, instead of raising.
+        on_failure: what to do if Redis cannot be asked: ``"open"`` calls the function, ``"closed"`` refuses,
+            ``"local"`` counts in this process, with a fair share of the quota (see `Layer`'s `replicas`).
+        budget: how long Redis may take before `on_failure` decides.
+        shadow: only count and report what would be refused, and call the function.
+        exempt: a function of the call's arguments that says whether this call is not limited.
+        on_refused: what to call with the decision instead of raising; what it returns is returned.
+        layer: the layer; without it, the default one at each call.
+        unknown: refused, with the names of those that there are.
+
+    Raises:
+        ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
+
+    Example:
+        >>> from holdfast import Layer, RateLimited, rate_limited
+        >>> @rate_limited("2/minute", key="user:{user_id}", layer=Layer("memory://limited-example"))
+        ... def greet(user_id: int) -> str:
+        ...     return f"hello {user_id}"
+        >>> greet(42), greet(42), greet(7)
+        ('hello 42', 'hello 42', 'hello 7')
+        >>> try:
+        ...     greet(42)
+        ... except RateLimited as error:
+        ...     print(error.decision.refused_by, error.decision.remaining)
+        ('per-minute',) 0
+    """
+    refuse_unknown("rate_limited", unknown, LimitOptions.__optional_keys__)
+    return limit(
+        engine_of(layer),
+        quota,
+        key=key,
+        cost=cost,
+        wait=wait,
+        on_failure=on_failure,
+        budget=budget,
+        shadow=shadow,
+        exempt=exempt,
+        on_refused=on_refused,
+    )

@@ -12,14 +12,18 @@ from contextvars import ContextVar
 from typing import Any
 
 from holdfast import _forks
+from holdfast._denials import Denials
 from holdfast._durations import seconds
+from holdfast._local_limits import LocalLimits
 from holdfast._near import Near
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
 from holdfast.core.batch_caching import BatchCaching
 from holdfast.core.caching import Caching
+from holdfast.core.limiting import Limiting
 from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
+from holdfast.core.slots import Slots
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
 from holdfast.options import OnFailure, Options, check_names
@@ -47,6 +51,7 @@ class Engine:
         near_bytes: int,
         on_failure: OnFailure,
         hooks: Iterable[Hook],
+        replicas: int,
         connection: Mapping[str, Any],
     ) -> None:
         if on_failure not in ("bypass", "raise"):  # in a set, what has no hash would raise an error of its own
@@ -68,6 +73,9 @@ class Engine:
         kept_near = Near(_count(near_entries, "near_entries"), _count(near_bytes, "near_bytes"))
         self.caching = Caching(names, self.recorder, kept_near, bypass=on_failure == "bypass")
         self.batching = BatchCaching(self.caching)
+        self.replicas = max(1, _count(replicas, "replicas"))
+        self.limiting = Limiting(self.recorder, Denials(), LocalLimits(self.replicas))
+        self.slots = Slots(self.recorder, self.replicas)
         self._unwatch: Cancel | None = None
         self._watch_lock = threading.Lock()
         self.backend = Backend(url, self.recorder.emit, **connection)
@@ -145,6 +153,8 @@ class Engine:
         """In a child process: forget loads that only the parent runs."""
         self.caching.flights.after_fork()
         self.caching.nearby.near.after_fork()
+        self.limiting.denials.after_fork()
+        self.limiting.local.after_fork()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:
             self._unwatch()

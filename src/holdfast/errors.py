@@ -19,6 +19,8 @@ Messages say what failed, for which key, and what to do. They never hold a store
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HoldfastError(Exception):
     """Base of every error that holdfast raises on purpose."""
@@ -55,12 +57,16 @@ class RateLimited(HoldfastError):  # noqa: N818 - the name says what happened to
     """A quota refused the call.
 
     Attributes:
-        decision: the decision that refused, with the time to wait.
+        decision: the `LimitDecision` that refused, with the time to wait. Nothing here knows decisions, hence `Any`.
     """
 
-    def __init__(self, decision: object, message: str = "rate limit exceeded") -> None:
-        super().__init__(message)
-        self.decision = decision
+    def __init__(self, decision: Any, message: str = "rate limit exceeded") -> None:
+        super().__init__(decision, message)
+        self.decision: Any = decision
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class LockError(HoldfastError):

@@ -117,6 +117,48 @@ class LoadFailed(CacheEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class Limited(Event):
+    """A quota refused a hit, or would have if it were not only watching."""
+
+    pattern: str
+    """The key template, or the function; for hits of `layer.limiter` the names of the policies."""
+    key: str
+    """The key in Redis of the first bucket that refused."""
+    refused_by: tuple[str, ...]
+    """The names of the policies that refused."""
+    cost: int
+    """Units that the hit would have cost."""
+    retry_after: float
+    """Seconds after which it would be admitted; `math.inf` is never."""
+    shadow: bool = False
+    """Whether the hit went on all the same."""
+    degraded: bool = False
+    """Whether this was decided without Redis."""
+    local: bool = False
+    """Whether this process knew it without asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitDegraded(Event):
+    """A hit was decided without Redis, by its rule's `on_failure`."""
+
+    pattern: str
+    """The key template, or the function; for hits of `layer.limiter` the names of the policies."""
+    on_failure: Literal["open", "closed", "local"]
+    allowed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLost(Event):
+    """The lease of a concurrency slot ran out while it was held: somebody else may have the slot, too."""
+
+    pattern: str
+    """The name of the policy."""
+    key: str
+    """The key in Redis of the slots."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendFailed(Event):
     """Redis could not be used, and the caller went on without it or got the error."""
 

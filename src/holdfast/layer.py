@@ -16,6 +16,8 @@ from holdfast.core.records import Stats
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
+from holdfast.limited import LimitOptions, QuotaOption, limit
+from holdfast.limiter import Limiter
 from holdfast.options import CachedOptions, ManyOptions, OnFailure, Options, refuse_unknown
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
@@ -37,6 +39,7 @@ class LayerOptions(TypedDict, total=False):
     near_bytes: int
     on_failure: OnFailure
     hooks: Iterable[Hook]
+    replicas: int
     connection: Mapping[str, Any] | None
 
 
@@ -70,6 +73,7 @@ class Layer:
         near_bytes: int = 64 * 1024 * 1024,
         on_failure: OnFailure = "bypass",
         hooks: Iterable[Hook] = (),
+        replicas: int = 1,
         connection: Mapping[str, Any] | None = None,
     ) -> None:
         """Set up a layer.
@@ -88,6 +92,8 @@ class Layer:
             near_bytes: how much memory they may take, in bytes.
             on_failure: while Redis cannot be used, call functions without it (``"bypass"``) or raise (``"raise"``).
             hooks: functions that receive each event.
+            replicas: how many processes share the limits: while Redis cannot be used, each grants its share of those
+                with ``on_failure="local"``.
             connection: more keyword arguments for redis-py's connection classes, such as ``credential_provider``.
 
         Raises:
@@ -106,9 +112,11 @@ class Layer:
             near_bytes=near_bytes,
             on_failure=on_failure,
             hooks=hooks,
+            replicas=replicas,
             connection={} if connection is None else connection,
         )
         self.cache = Cache(self.engine)
+        self.limiter = Limiter(self.engine)
 
     @classmethod
     def from_env(cls, **options: Unpack[LayerOptions]) -> Self:
@@ -139,6 +147,10 @@ class Layer:
     def stampede_protected(self, ttl: TimeToLive | None = None, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
         """Protect a function from many callers at once; `holdfast.stampede_protected` explains the options."""
         return protect(lambda: self.engine, ttl, **options)
+
+    def rate_limited(self, quota: QuotaOption, **options: Unpack[LimitOptions]) -> Callable[[F], F]:
+        """Limit how often a function is called; `holdfast.rate_limited` explains the options."""
+        return limit(lambda: self.engine, quota, **options)
 
     def disabled(self) -> AbstractContextManager[None]:
         """Let calls go straight to their functions while a ``with`` block runs, in this thread or task.

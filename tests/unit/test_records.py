@@ -19,7 +19,7 @@ def test_counts_of_one_pattern_are_shared() -> None:
     recorder.tally("a").hits += 2
     recorder.tally("a").misses += 1
     recorder.tally("b").fills += 5
-    assert recorder.stats() == Stats(2, 1, 5, 0, 0, 0, {"a": Counts(2, 1, 0, 0, 0, 0), "b": Counts(fills=5)})
+    assert recorder.stats() == Stats(2, 1, 5, patterns={"a": Counts(2, 1, 0, 0, 0, 0), "b": Counts(fills=5)})
 
 
 @pytest.mark.parametrize(("hits", "misses", "ratio"), [(0, 0, 0.0), (0, 5, 0.0), (3, 1, 0.75), (7, 0, 1.0)])

@@ -36,6 +36,8 @@ class Counts:
     """Calls that shared the load of another. They count as misses, too."""
     errors: int = 0
     """Times that Redis could not be used, or that an entry was unreadable."""
+    limited: int = 0
+    """Hits that a quota refused, or would have if it were not only watching."""
 
     @property
     def hit_ratio(self) -> float:
@@ -55,15 +57,15 @@ class Stats(Counts):
 class Tally:
     """The counters of one pattern."""
 
-    __slots__ = ("coalesced", "errors", "fills", "hits", "misses", "pattern", "stale")
+    __slots__ = ("coalesced", "errors", "fills", "hits", "limited", "misses", "pattern", "stale")
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
-        self.hits = self.misses = self.fills = self.stale = self.coalesced = self.errors = 0
+        self.hits = self.misses = self.fills = self.stale = self.coalesced = self.errors = self.limited = 0
 
     def counts(self) -> Counts:
         """Return the counters as they are now."""
-        return Counts(self.hits, self.misses, self.fills, self.stale, self.coalesced, self.errors)
+        return Counts(self.hits, self.misses, self.fills, self.stale, self.coalesced, self.errors, self.limited)
 
 
 class Recorder:

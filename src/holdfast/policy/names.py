@@ -27,7 +27,7 @@ class Names:
         'shop:lease:{product:7}'
     """
 
-    __slots__ = ("_start", "entries", "epoch", "flights")
+    __slots__ = ("_start", "entries", "epoch", "flights", "limits")
 
     def __init__(self, namespace: str) -> None:
         self._start = f"{namespace}:" if namespace else ""
@@ -36,6 +36,8 @@ class Names:
         self.flights = f"{self._start}flight:{{"
         """What the keys of leases begin with under which nothing is kept."""
         self.epoch = f"{self._start}tag-epoch"
+        self.limits = f"{self._start}limit:{{"
+        """What the keys of limits begin with."""
 
     def places(self, key: str) -> Places:
         """Return where the parts of an entry are, from its key."""

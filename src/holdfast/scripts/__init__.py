@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 
 from holdfast.commands import Command, Word
@@ -20,7 +20,7 @@ class Script:
     """A Lua script: its text, and the digest under which Redis remembers it."""
 
     name: str
-    source: str
+    source: str = field(repr=False)
     digest: str
     repeatable: bool
 
@@ -39,6 +39,12 @@ class Script:
 @functools.cache
 def load(name: str, *, repeatable: bool = False) -> Script:
     """Return the script in ``<name>.lua``. Say `repeatable` only of one that may be executed twice."""
-    source = files(__name__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+    return compose(name, (name,), repeatable=repeatable)
+
+
+@functools.cache
+def compose(name: str, parts: tuple[str, ...], *, repeatable: bool = False) -> Script:
+    """Return the script that several files make, one after the other, each without ``.lua``."""
+    source = "\n".join(files(__name__).joinpath(f"{part}.lua").read_text(encoding="utf-8") for part in parts)
     digest = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, digest, repeatable)

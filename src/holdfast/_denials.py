@@ -1,0 +1,93 @@
+"""What is known to be refused, so that whoever hammers at a limit costs no round trips.
+
+A denial says of a bucket that hits of at least some cost are refused until some instant. It is believed
+
+- never past the instant at which Redis would admit the hit: the time to wait is counted from before it was asked;
+- for no lower cost, and for no other quota than the one that refused;
+- for at most a second, since another process may reset the bucket or give units back;
+- not after a reset or a refund here, even if the reply that refused was under way then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from holdfast.policy.decision import PolicyDecision
+from holdfast.policy.quota import Quota
+
+_MOST: Final = 10_000
+LONGEST: Final = 1.0
+"""Seconds for which a denial is believed at most."""
+
+
+class Denial(NamedTuple):
+    """One bucket's refusal."""
+
+    until: float
+    """When it is no longer believed, on the clock that never jumps."""
+    cost: int
+    """Hits that cost less may fit."""
+    quota: Quota
+    since: float
+    """When Redis was asked."""
+    quotas: tuple[Quota, ...]
+    policies: tuple[PolicyDecision, ...]
+    """What all quotas of the hit said, if there were several."""
+
+
+class Denials:
+    """The denials of one layer, by the key of the bucket."""
+
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
+        self.known: dict[str, Denial] = {}
+        """Look here first: mostly there is nothing."""
+        self.generation = 0
+        """Grows with every reset: a refusal that was asked for before is not to be remembered."""
+        self._lock = threading.Lock()
+
+    def note(self, key: str, denial: Denial, generation: int) -> None:
+        """Remember a refusal, unless something was reset since it was asked for.
+
+        Args:
+            key: of the bucket.
+            denial: what it said.
+            generation: what `generation` was before Redis was asked.
+        """
+        with self._lock:
+            if generation != self.generation:
+                return
+            self.known.pop(key, None)
+            self.known[key] = denial
+            while len(self.known) > self._most:
+                del self.known[next(iter(self.known))]
+
+    def find(self, keys: Sequence[str], quotas: Sequence[Quota], cost: int, now: float) -> Denial | None:
+        """Return a denial that holds for a hit, if there is one."""
+        for key, quota in zip(keys, quotas, strict=True):
+            denial = self.known.get(key)
+            if denial is None or now >= denial.until or cost < denial.cost:
+                continue
+            if denial.quota is quota or denial.quota == quota:
+                return denial
+        return None
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Forget what was refused."""
+        with self._lock:
+            self.generation += 1
+            for key in keys:
+                self.known.pop(key, None)
+
+    def after_fork(self) -> None:
+        """In a child process: use a lock that nobody holds."""
+        self._lock = threading.Lock()
+
+
+def shifted(policy: PolicyDecision, seconds: float) -> PolicyDecision:
+    """Return what a policy says some time later, if nothing happens in between."""
+    wait = max(0.0, policy.retry_after - seconds)
+    reset = max(0.0, policy.reset - seconds)
+    return PolicyDecision(policy.name, not wait, policy.limit, policy.remaining, reset, wait, policy.per)

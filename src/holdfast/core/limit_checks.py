@@ -1,0 +1,126 @@
+"""What a hit of a limit is made of, and how its buckets are asked: in one call where one script can see them all.
+
+On a cluster, buckets that lie in several slots get one script for each slot, sent together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Literal, NamedTuple, TypeAlias
+
+from holdfast.commands import Command, Reply, Word
+from holdfast.core.records import Tally
+from holdfast.policy.buckets import constants_of
+from holdfast.policy.quota import Quota
+from holdfast.port import Port
+from holdfast.scripts import Script
+from holdfast.scripts.limits import adjust_script, hit_script
+
+OnLimitFailure: TypeAlias = Literal["open", "closed", "local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a caller says about a limit beside its quotas."""
+
+    on_failure: OnLimitFailure = "open"
+    budget: float = 0.1
+    """Seconds after which the answer of Redis comes too late."""
+    shadow: bool = False
+    """Whether a refusal is only reported."""
+
+
+class Buckets(NamedTuple):
+    """What all buckets of some quotas have in common."""
+
+    quotas: tuple[Quota, ...]
+    names: tuple[str, ...]
+    """What comes after the key, for each quota."""
+    constants: tuple[Word, ...]
+    """For each quota its algorithm and three numbers, as the scripts want them."""
+    hit: Script
+    """What admits a hit to them."""
+    adjust: Script
+    """What changes what was charged to them."""
+    title: str
+    """The names of the policies."""
+
+
+@lru_cache(maxsize=1024)
+def buckets_of(quotas: tuple[Quota, ...]) -> Buckets:
+    """Return what the scripts have to know of quotas.
+
+    Raises:
+        ConfigurationError: a burst is too large to be counted exactly.
+    """
+    constants = tuple(word for quota in quotas for word in constants_of(quota))
+    algorithms = [quota.algorithm for quota in quotas]
+    names = tuple(quota.bucket for quota in quotas)
+    title = ", ".join(dict.fromkeys(quota.name for quota in quotas))
+    return Buckets(quotas, names, constants, hit_script(algorithms), adjust_script(algorithms), title)
+
+
+class Check(NamedTuple):
+    """The buckets of one hit."""
+
+    buckets: Buckets
+    keys: tuple[str, ...]
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Where and when a hit was charged. A decision shows that it was, not how."""
+
+    check: Check = field(repr=False)
+    rule: Rule = field(repr=False)
+    at: tuple[int, ...] = field(repr=False)
+    """When, for each bucket, in microseconds of its server's clock."""
+
+
+class Charged(NamedTuple):
+    """What a script says of one bucket; times in microseconds."""
+
+    admitted: int
+    at: int
+    wait: int
+    remaining: int
+    reset: int
+
+
+Ask: TypeAlias = Callable[[Sequence[str], Sequence[Word]], Command]
+"""Makes the call of a script from the keys of some buckets and their constants."""
+
+
+async def ask(port: Port, check: Check, budget: float, command: Ask) -> list[Charged]:
+    """Send one script for each slot, and return what is said of each bucket.
+
+    Raises:
+        BackendError: Redis could not be used; some of several scripts may have been executed.
+    """
+    slots: dict[int, list[int]] = {}
+    for index, slot in enumerate(port.slots(check.keys)):
+        slots.setdefault(slot, []).append(index)
+    parts = [part(check, indexes) for indexes in slots.values()]
+    commands = [command(each.keys, each.buckets.constants)._replace(patience=budget) for each in parts]
+    replies: list[Reply] = [await port.call(commands[0])] if len(commands) == 1 else await port.pipeline(commands)
+    found: dict[int, Charged] = {}
+    for indexes, (admitted, at, *figures) in zip(slots.values(), replies, strict=True):
+        for place, index in enumerate(indexes):
+            found[index] = Charged(admitted, at, *figures[3 * place : 3 * place + 3])
+    return [found[index] for index in range(len(check.keys))]
+
+
+def part(check: Check, indexes: Sequence[int]) -> Check:
+    """Return some of the buckets of a check."""
+    if len(indexes) == len(check.keys):
+        return check
+    quotas = tuple(check.buckets.quotas[index] for index in indexes)
+    return Check(buckets_of(quotas), tuple(check.keys[index] for index in indexes), check.tally)
+
+
+def figures_of(charged: Sequence[Charged]) -> list[int]:
+    """Return wait, remaining and reset of each bucket, one after the other."""
+    return [figure for each in charged for figure in each[2:]]

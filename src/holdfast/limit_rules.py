@@ -1,0 +1,180 @@
+"""From what users say about a limit to its decision: shared by `layer.limiter` and `@rate_limited`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, get_args
+
+from holdfast._calls import drive
+from holdfast._durations import seconds
+from holdfast.core.limit_changes import pause
+from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
+from holdfast.core.limiting import Limiting
+from holdfast.engine import Engine
+from holdfast.errors import ConfigurationError, RateLimited
+from holdfast.policy.buckets import unlimited
+from holdfast.policy.decision import LimitDecision
+from holdfast.policy.keys import guard
+from holdfast.policy.quota import Quotas, quotas_of
+from holdfast.typing import Duration
+
+_MOST_COST: Final = 10**12
+_MOST_KNOWN: Final = 4096
+"""Texts of quotas, and keys, that are remembered: some are made up anew for each call."""
+
+
+class LimitRules:
+    """Finds the buckets of hits and decides about them, on one layer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.limiting: Limiting = engine.limiting
+        self._buckets: dict[str, Buckets] = {}
+        self._rules: dict[tuple[object, ...], Rule] = {}
+        self._starts: dict[str, str] = {}
+
+    def rule(self, on_failure: OnLimitFailure, budget: Duration, shadow: bool = False) -> Rule:
+        """Return what a caller says beside the quotas, checked."""
+        given = on_failure, budget, shadow
+        try:
+            return self._rules[given]
+        except (KeyError, TypeError):
+            rule = checked_rule(on_failure, budget, shadow)
+        if len(self._rules) < _MOST_KNOWN:
+            self._rules[given] = rule
+        return rule
+
+    def buckets(self, quota: Quotas) -> Buckets:
+        """Return what all buckets of some quotas have in common."""
+        found = self._buckets.get(quota) if isinstance(quota, str) else None
+        if found is None:
+            found = buckets_of(quotas_of(quota))
+            if isinstance(quota, str) and len(self._buckets) < _MOST_KNOWN:
+                self._buckets[quota] = found
+        return found
+
+    def check(self, quota: Quotas, key: str, colocate: str | None = None, pattern: str = "") -> Check:
+        """Return the buckets of a hit on one key.
+
+        Args:
+            quota: one or more.
+            key: as the user gives it.
+            colocate: what names the cluster's slot instead of the key.
+            pattern: under which hits are counted; the names of the policies, unless given.
+
+        Raises:
+            ConfigurationError: one of them cannot work.
+        """
+        start = self._starts.get(key) if colocate is None and type(key) is str else None
+        if start is None:
+            start = self.start(guard(key, "a limit's key"), colocate)
+            if colocate is None and len(self._starts) < _MOST_KNOWN:
+                self._starts[key] = start
+        return self.check_named(self.buckets(quota), start, pattern)
+
+    def check_named(self, buckets: Buckets, start: str, pattern: str = "") -> Check:
+        """Return the buckets of a hit, from what their keys begin with."""
+        keys = tuple([start + name for name in buckets.names])
+        return Check(buckets, keys, self.engine.recorder.tally(pattern or buckets.title))
+
+    def check_all(self, hits: Iterable[tuple[Quotas, str]], colocate: str | None = None) -> Check:
+        """Return the buckets of a hit on several keys."""
+        pairs = [
+            (self.buckets(quota), self.start(guard(key, "a limit's key"), colocate)) for quota, key in _pairs(hits)
+        ]
+        keys = tuple(start + name for buckets, start in pairs for name in buckets.names)
+        if not 1 <= len(keys) == len(set(keys)):
+            msg = "hit_all takes one or more (quota, key), and no two that count in one bucket: give one a name"
+            raise ConfigurationError(msg)
+        buckets = buckets_of(tuple(quota for buckets, _ in pairs for quota in buckets.quotas))
+        return Check(buckets, keys, self.engine.recorder.tally(buckets.title))
+
+    def start(self, name: str, colocate: str | None = None) -> str:
+        """Return what the keys of a name's buckets begin with; the name is escaped."""
+        prefix = self.engine.caching.names.limits
+        if colocate is None:
+            return f"{prefix}{name}}}:"
+        return f"{prefix}{guard(colocate, 'colocate=')}}}:{name}:"
+
+    def decide(self, check: Check, cost: int, rule: Rule, patience: float = 0.0) -> LimitDecision:
+        """Decide about a hit, and wait until it is admitted, if the caller has the patience.
+
+        Args:
+            check: the buckets.
+            cost: units.
+            rule: what the caller says.
+            patience: seconds for which the caller is ready to wait.
+        """
+        engine = self.engine
+        if engine.off.get():
+            return unlimited(check.buckets.quotas, cost=cost)
+        known = self.limiting.known(check, cost, rule, engine.blocking.monotonic(), patience)
+        if known is not None:
+            return known
+        decision, left = drive(self.limiting.hit(engine.blocking, check, cost, rule, patience))
+        if left:
+            drive(pause(self.limiting, engine.blocking, decision, left))
+        return decision
+
+    async def adecide(self, check: Check, cost: int, rule: Rule, patience: float = 0.0) -> LimitDecision:
+        """Do what `decide` does, for async callers."""
+        engine = self.engine
+        if engine.off.get():
+            return unlimited(check.buckets.quotas, cost=cost)
+        known = self.limiting.known(check, cost, rule, engine.asyncio.monotonic(), patience)
+        if known is not None:
+            return known
+        decision, left = await self.limiting.hit(engine.asyncio, check, cost, rule, patience)
+        if left:
+            await pause(self.limiting, engine.asyncio, decision, left)
+        return decision
+
+
+def admitted(decision: LimitDecision, what: str) -> LimitDecision:
+    """Return a decision that admits; raise any other."""
+    if not decision.allowed:
+        raise limited(decision, what)
+    return decision
+
+
+def limited(decision: LimitDecision, what: str) -> RateLimited:
+    """Return the error of a call that was refused."""
+    names, wait = ", ".join(decision.refused_by), decision.retry_after
+    advice = "it costs more than can ever pass at once" if wait == float("inf") else f"try again in {wait:.3f} s"
+    why = "Redis cannot be asked" if decision.degraded else f"over the limit {names}"
+    return RateLimited(decision, f"{what}: {why}; {advice}")
+
+
+def checked_rule(on_failure: OnLimitFailure, budget: Duration, shadow: bool) -> Rule:
+    """Return what a caller says beside the quotas.
+
+    Raises:
+        ConfigurationError: one of them cannot work.
+    """
+    if on_failure not in get_args(OnLimitFailure):
+        msg = f"on_failure={on_failure!r} must be 'open' (admit), 'closed' (refuse) or 'local' (count in this process)"
+        raise ConfigurationError(msg)
+    return Rule(on_failure, seconds(budget, "budget"), bool(shadow))
+
+
+def checked_cost(cost: int, name: str = "cost") -> int:
+    """Return a number of units.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    if type(cost) is int and 0 <= cost <= _MOST_COST:
+        return cost
+    # Callers are often untyped.
+    if isinstance(cost, bool) or not isinstance(cost, int) or not 0 <= cost <= _MOST_COST:  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"{name}={cost!r} must be a whole number of units, 0 or more"
+        raise ConfigurationError(msg)
+    return int(cost)
+
+
+def _pairs(hits: Iterable[tuple[Quotas, str]]) -> list[tuple[Quotas, str]]:
+    try:
+        return [(quota, key) for quota, key in hits]
+    except (TypeError, ValueError):
+        msg = "hit_all takes several (quota, key), such as [('10/second', 'address:10.0.0.7'), ('9/hour', 'user:42')]"
+        raise ConfigurationError(msg) from None

@@ -1,0 +1,68 @@
+"""Concurrency limits as context managers of both colours."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+
+from holdfast._calls import drive
+from holdfast.core.slots import Gate, Slot
+from holdfast.engine import Engine
+from holdfast.limit_rules import limited
+from holdfast.port import Port
+
+
+class Concurrency:
+    """Holds a slot while a block runs. One object may be entered many times, by many threads and tasks at once.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> layer = Layer("memory://concurrency-example")
+        >>> with layer.limiter.concurrency(2, "user:42") as slot:
+        ...     slot.decision.remaining
+        1
+    """
+
+    def __init__(self, engine: Engine, gate: Gate) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._entered: dict[object, list[Slot]] = {}
+
+    def __enter__(self) -> Slot:
+        return self._enter(threading.get_ident(), drive(self._take(self._engine.blocking)))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        drive(self._engine.slots.give_back(self._engine.blocking, self._gate, self._exit(threading.get_ident())))
+
+    async def __aenter__(self) -> Slot:
+        return self._enter(asyncio.current_task(), await self._take(self._engine.asyncio))
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._engine.slots.give_back(self._engine.asyncio, self._gate, self._exit(asyncio.current_task()))
+
+    async def _take(self, port: Port) -> Slot:
+        if self._engine.off.get():
+            return self._engine.slots.pretend(self._gate)
+        slot = await self._engine.slots.take(port, self._gate)
+        if not slot.decision.allowed:
+            raise limited(slot.decision, f"{self._gate.limit} at a time")
+        return slot
+
+    def _enter(self, owner: object, slot: Slot) -> Slot:
+        self._entered.setdefault(owner, []).append(slot)
+        return slot
+
+    def _exit(self, owner: object) -> Slot:
+        """Return the slot that is left: the last one of its owner, or of whoever entered on its behalf."""
+        held = self._entered.get(owner)
+        if held is None:
+            owner, held = next(reversed(self._entered.items()))
+        slot = held.pop()
+        if not held:
+            del self._entered[owner]
+        return slot

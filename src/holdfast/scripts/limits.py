@@ -1,0 +1,78 @@
+"""The commands of the limiter: hits, what is taken back, and slots.
+
+Each function returns the call of one script; the headers of the ``.lua`` files have the replies, and the reasons. Here
+are no decisions and no names: keys come in whole. All keys of one call share a slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from holdfast.commands import Command, Word, milliseconds
+from holdfast.scripts import Script, compose, load
+
+_TAKE: Final = load("limits/slot_take", repeatable=True)
+_KEEP: Final = load("limits/slot_keep", repeatable=True)
+_LEAVE: Final = load("limits/slot_leave", repeatable=True)
+
+
+def hit_script(algorithms: Iterable[str]) -> Script:
+    """Return the script that admits hits under quotas of these algorithms."""
+    return _assemble("hit", algorithms)
+
+
+def adjust_script(algorithms: Iterable[str]) -> Script:
+    """Return the script that takes units back under quotas of these algorithms, or charges more."""
+    return _assemble("adjust", algorithms)
+
+
+def _assemble(verb: str, algorithms: Iterable[str]) -> Script:
+    used = sorted(set(algorithms))
+    return compose(verb, ("limits/start", *(f"limits/{algorithm}" for algorithm in used), f"limits/{verb}"))
+
+
+def hit(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int, patience: int) -> Command:
+    """Charge a hit to buckets, to all or to none.
+
+    Args:
+        script: as `hit_script` returned it.
+        keys: the buckets.
+        constants: of each bucket its algorithm and three numbers.
+        cost: units.
+        patience: microseconds for which the caller is ready to wait.
+    """
+    return script.command(keys, ("hit", cost, patience, *constants))
+
+
+def peek(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int) -> Command:
+    """Ask what a hit would get, and change nothing."""
+    return script.command(keys, ("peek", cost, 0, *constants))._replace(repeatable=True)
+
+
+def adjust(script: Script, keys: Sequence[str], constants: Sequence[Word], *, units: int, at: int) -> Command:
+    """Change what was charged to buckets.
+
+    Args:
+        script: as `adjust_script` returned it.
+        keys: the buckets.
+        constants: of each bucket its algorithm and three numbers.
+        units: how many more, or fewer if negative.
+        at: when the hit was charged, in microseconds of the server's clock; 0 if that is not known.
+    """
+    return script.command(keys, (units, at, *constants))
+
+
+def take_slot(key: str, *, token: str, limit: int, seconds: float) -> Command:
+    """Take one of `limit` slots for `seconds`."""
+    return _TAKE.command((key,), (token, limit, milliseconds(seconds)))
+
+
+def keep_slot(key: str, *, token: str, seconds: float) -> Command:
+    """Keep a slot for `seconds` from now; the reply is 1, or 0 if it is lost."""
+    return _KEEP.command((key,), (token, milliseconds(seconds)))
+
+
+def leave_slot(key: str, *, token: str) -> Command:
+    """Give a slot back; the reply is 1, or 0 if it was lost."""
+    return _LEAVE.command((key,), (token,))
