@@ -60,13 +60,14 @@ class RateLimited(HoldfastError):  # noqa: N818 - the name says what happened to
         decision: the `LimitDecision` that refused, with the time to wait. Nothing here knows decisions, hence `Any`.
     """
 
-    def __init__(self, decision: Any, message: str = "rate limit exceeded") -> None:
-        super().__init__(decision, message)
+    def __init__(self, decision: Any, what: str = "rate limit exceeded") -> None:
+        super().__init__(decision, what)
         self.decision: Any = decision
-        self.message = message
+        self._what = what
 
     def __str__(self) -> str:
-        return self.message
+        # Not before somebody wants to read it: whoever hammers at a limit makes many of these.
+        return f"{self._what}: {getattr(self.decision, 'advice', 'try again later')}"
 
 
 class LockError(HoldfastError):

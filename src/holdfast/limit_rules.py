@@ -21,6 +21,8 @@ from holdfast.typing import Duration
 _MOST_COST: Final = 10**12
 _MOST_KNOWN: Final = 4096
 """Texts of quotas, and keys, that are remembered: some are made up anew for each call."""
+_LONGEST_KNOWN: Final = 200
+"""Characters of a key that is remembered: whoever sends ten kilobytes shall not fill the memory with them."""
 
 
 class LimitRules:
@@ -31,7 +33,8 @@ class LimitRules:
         self.limiting: Limiting = engine.limiting
         self._buckets: dict[str, Buckets] = {}
         self._rules: dict[tuple[object, ...], Rule] = {}
-        self._starts: dict[str, str] = {}
+        self._starts: dict[tuple[str, str | None], str] = {}
+        self._combined: dict[tuple[Quotas, ...], Buckets] = {}
 
     def rule(self, on_failure: OnLimitFailure, budget: Duration, shadow: bool = False) -> Rule:
         """Return what a caller says beside the quotas, checked."""
@@ -65,29 +68,47 @@ class LimitRules:
         Raises:
             ConfigurationError: one of them cannot work.
         """
-        start = self._starts.get(key) if colocate is None and type(key) is str else None
-        if start is None:
-            start = self.start(guard(key, "a limit's key"), colocate)
-            if colocate is None and len(self._starts) < _MOST_KNOWN:
-                self._starts[key] = start
-        return self.check_named(self.buckets(quota), start, pattern)
+        return self.check_named(self.buckets(quota), self._start_of(key, colocate), pattern)
 
     def check_named(self, buckets: Buckets, start: str, pattern: str = "") -> Check:
         """Return the buckets of a hit, from what their keys begin with."""
-        keys = tuple([start + name for name in buckets.names])
+        names = buckets.names
+        keys = (start + names[0],) if len(names) == 1 else tuple([start + name for name in names])
         return Check(buckets, keys, self.engine.recorder.tally(pattern or buckets.title))
 
     def check_all(self, hits: Iterable[tuple[Quotas, str]], colocate: str | None = None) -> Check:
         """Return the buckets of a hit on several keys."""
-        pairs = [
-            (self.buckets(quota), self.start(guard(key, "a limit's key"), colocate)) for quota, key in _pairs(hits)
-        ]
-        keys = tuple(start + name for buckets, start in pairs for name in buckets.names)
+        quotas: list[Quotas] = []
+        keys: list[str] = []
+        for quota, key in _pairs(hits):
+            start = self._start_of(key, colocate)
+            quotas.append(quota)
+            keys += [start + name for name in self.buckets(quota).names]
         if not 1 <= len(keys) == len(set(keys)):
             msg = "hit_all takes one or more (quota, key), and no two that count in one bucket: give one a name"
             raise ConfigurationError(msg)
-        buckets = buckets_of(tuple(quota for buckets, _ in pairs for quota in buckets.quotas))
-        return Check(buckets, keys, self.engine.recorder.tally(buckets.title))
+        buckets = self._combine(tuple(quotas))
+        return Check(buckets, tuple(keys), self.engine.recorder.tally(buckets.title))
+
+    def _combine(self, quotas: tuple[Quotas, ...]) -> Buckets:
+        """Return what the buckets of several quotas have in common."""
+        texts = all([type(quota) is str for quota in quotas])
+        found = self._combined.get(quotas) if texts else None
+        if found is None:
+            found = buckets_of(tuple(each for quota in quotas for each in self.buckets(quota).quotas))
+            if texts and len(self._combined) < _MOST_KNOWN:
+                self._combined[quotas] = found
+        return found
+
+    def _start_of(self, key: str, colocate: str | None) -> str:
+        """Return what the keys of a key's buckets begin with; the key is as the user gives it."""
+        known = type(key) is str and (colocate is None or type(colocate) is str)  # a subclass may hash as it likes
+        start = self._starts.get((key, colocate)) if known else None
+        if start is None:
+            start = self.start(guard(key, "a limit's key"), colocate)
+            if known and len(self._starts) < _MOST_KNOWN and len(key) + len(colocate or "") <= _LONGEST_KNOWN:
+                self._starts[key, colocate] = start
+        return start
 
     def start(self, name: str, colocate: str | None = None) -> str:
         """Return what the keys of a name's buckets begin with; the name is escaped."""
@@ -111,8 +132,8 @@ class LimitRules:
         known = self.limiting.known(check, cost, rule, engine.blocking.monotonic(), patience)
         if known is not None:
             return known
-        decision, left = drive(self.limiting.hit(engine.blocking, check, cost, rule, patience))
-        if left:
+        decision, left = self.limiting.hit_now(engine.blocking, check, cost, rule, patience)
+        if left and not rule.shadow:
             drive(pause(self.limiting, engine.blocking, decision, left))
         return decision
 
@@ -125,7 +146,7 @@ class LimitRules:
         if known is not None:
             return known
         decision, left = await self.limiting.hit(engine.asyncio, check, cost, rule, patience)
-        if left:
+        if left and not rule.shadow:
             await pause(self.limiting, engine.asyncio, decision, left)
         return decision
 
@@ -133,16 +154,8 @@ class LimitRules:
 def admitted(decision: LimitDecision, what: str) -> LimitDecision:
     """Return a decision that admits; raise any other."""
     if not decision.allowed:
-        raise limited(decision, what)
+        raise RateLimited(decision, what)
     return decision
-
-
-def limited(decision: LimitDecision, what: str) -> RateLimited:
-    """Return the error of a call that was refused."""
-    names, wait = ", ".join(decision.refused_by), decision.retry_after
-    advice = "it costs more than can ever pass at once" if wait == float("inf") else f"try again in {wait:.3f} s"
-    why = "Redis cannot be asked" if decision.degraded else f"over the limit {names}"
-    return RateLimited(decision, f"{what}: {why}; {advice}")
 
 
 def checked_rule(on_failure: OnLimitFailure, budget: Duration, shadow: bool) -> Rule:
@@ -153,6 +166,9 @@ def checked_rule(on_failure: OnLimitFailure, budget: Duration, shadow: bool) -> 
     """
     if on_failure not in get_args(OnLimitFailure):
         msg = f"on_failure={on_failure!r} must be 'open' (admit), 'closed' (refuse) or 'local' (count in this process)"
+        raise ConfigurationError(msg)
+    if shadow not in (True, False):  # callers are often untyped
+        msg = f"shadow={shadow!r} must be True (only count and report) or False (refuse)"
         raise ConfigurationError(msg)
     return Rule(on_failure, seconds(budget, "budget"), bool(shadow))
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from holdfast._calls import drive
 from holdfast.core.slots import Gate, Slot
 from holdfast.engine import Engine
-from holdfast.limit_rules import limited
+from holdfast.errors import RateLimited
 from holdfast.port import Port
 
 
@@ -50,7 +50,7 @@ class Concurrency:
             return self._engine.slots.pretend(self._gate)
         slot = await self._engine.slots.take(port, self._gate)
         if not slot.decision.allowed:
-            raise limited(slot.decision, f"{self._gate.limit} at a time")
+            raise RateLimited(slot.decision, f"{self._gate.limit} at a time")
         return slot
 
     def _enter(self, owner: object, slot: Slot) -> Slot:

@@ -8,16 +8,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from holdfast._calls import is_async
 from holdfast._durations import seconds
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.engine import Engine
-from holdfast.errors import ConfigurationError
+from holdfast.errors import ConfigurationError, RateLimited
 from holdfast.key_binding import describe
 from holdfast.keybuilders import CompiledKey, compile_key
-from holdfast.limit_rules import LimitRules, checked_cost, checked_rule, limited
+from holdfast.limit_rules import LimitRules, checked_cost, checked_rule
 from holdfast.options import KeyOption, refuse_unknown
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.keys import guard
@@ -57,13 +57,6 @@ class _Said:
     on_refused: Callable[[LimitDecision], Any] | None
 
 
-class _Hit(NamedTuple):
-    """One call's hit."""
-
-    check: Check
-    cost: int
-
-
 class LimitRecipe:
     """How the calls of one function are limited, on whichever layer it finds when it is called."""
 
@@ -97,8 +90,8 @@ class LimitRecipe:
         if said.quota_of is not None and quota is None:
             return wrapped(*args, **kwargs)
         cost = said.cost if said.cost_of is None else said.cost_of(*given, **kwargs)
-        hit = self._hit(rules, name, quota, cost)
-        decision = rules.decide(hit.check, hit.cost, said.rule, said.wait or 0.0)
+        check = self._check(rules, name, quota)
+        decision = rules.decide(check, checked_cost(cost), said.rule, said.wait or 0.0)
         if decision.allowed:
             return wrapped(*args, **kwargs)
         return self._refused(decision)
@@ -116,8 +109,8 @@ class LimitRecipe:
         if said.quota_of is not None and quota is None:
             return await wrapped(*args, **kwargs)
         cost = said.cost if said.cost_of is None else await _value(said.cost_of(*given, **kwargs))
-        hit = self._hit(rules, name, quota, cost)
-        decision = await rules.adecide(hit.check, hit.cost, said.rule, said.wait or 0.0)
+        check = self._check(rules, name, quota)
+        decision = await rules.adecide(check, checked_cost(cost), said.rule, said.wait or 0.0)
         if decision.allowed:
             return await wrapped(*args, **kwargs)
         return await _value(self._refused(decision))
@@ -126,15 +119,15 @@ class LimitRecipe:
         bound = instance is not None and (self._binds or self._key.takes_instance)
         return (instance, *args) if bound else args
 
-    def _hit(self, rules: LimitRules, name: str, quota: Any, cost: Any) -> _Hit:
+    def _check(self, rules: LimitRules, name: str, quota: Any) -> Check:
         buckets = self._said.buckets
         if buckets is None:
             buckets = rules.buckets(quota)
-        return _Hit(rules.check_named(buckets, rules.start(name), self._key.pattern), checked_cost(cost))
+        return rules.check_named(buckets, rules.start(name), self._key.pattern)
 
     def _refused(self, decision: LimitDecision) -> Any:
         if self._said.on_refused is None:
-            raise limited(decision, self._key.pattern)
+            raise RateLimited(decision, self._key.pattern)
         return self._said.on_refused(decision)
 
 

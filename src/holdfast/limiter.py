@@ -16,6 +16,7 @@ from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
 from holdfast.limit_rules import LimitRules, admitted, checked_cost, checked_rule
 from holdfast.limit_slots import Concurrency
+from holdfast.policy.buckets import unlimited
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.keys import guard
 from holdfast.policy.quota import Quotas
@@ -217,8 +218,14 @@ class Limiter:
     async def _peek(
         self, port: Port, quota: Quotas, key: str, cost: int, budget: Duration, colocate: str | None
     ) -> LimitDecision:
-        check, rule = self._rules.check(quota, key, colocate), self._rules.rule("open", budget)
-        return await changes.peek(self._rules.limiting, port, check, checked_cost(cost), rule)
+        check, rule, units = (
+            self._rules.check(quota, key, colocate),
+            self._rules.rule("open", budget),
+            checked_cost(cost),
+        )
+        if self._engine.off.get():
+            return unlimited(check.buckets.quotas, cost=units)
+        return await changes.peek(self._rules.limiting, port, check, units, rule)
 
     def reset(self, quota: Quotas, key: str, *, colocate: str | None = None) -> bool:
         """Forget what a key has consumed under these quotas; say whether there was anything.
@@ -249,8 +256,14 @@ class Limiter:
         return await self._refund(self._engine.asyncio, quota, key, cost, colocate)
 
     async def _refund(self, port: Port, quota: Quotas, key: str, cost: int, colocate: str | None) -> LimitDecision:
-        check, rule = self._rules.check(quota, key, colocate), self._rules.rule("open", "100ms")
-        return await changes.adjust(self._rules.limiting, port, check, -checked_cost(cost), rule)
+        check, rule, units = (
+            self._rules.check(quota, key, colocate),
+            self._rules.rule("open", "100ms"),
+            checked_cost(cost),
+        )
+        if self._engine.off.get():  # nor was what is given back charged
+            return unlimited(check.buckets.quotas, cost=0)
+        return await changes.adjust(self._rules.limiting, port, check, -units, rule)
 
     def settle(self, decision: LimitDecision, actual: int) -> LimitDecision:
         """Charge what a hit has cost in truth, tokens or bytes say, instead of its estimate.
@@ -263,7 +276,8 @@ class Limiter:
             actual: units.
 
         Returns:
-            What the buckets say now; `degraded` if Redis could not be used, and then the estimate stays charged.
+            What the buckets say now; `degraded` if Redis could not be used, and then the estimate stays charged: to
+            try again, settle what this returns.
         """
         return drive(self._settle(self._engine.blocking, decision, actual))
 
@@ -306,5 +320,12 @@ class Limiter:
         name = f"{self._rules.start(guard(key, 'key'))}concurrency"
         tally = self._engine.recorder.tally("concurrency")
         rule = checked_rule(on_failure, budget, shadow)
-        gate = Gate(name, checked_cost(limit, "limit"), seconds(lease, "lease"), rule, tally)
+        gate = Gate(name, _checked_slots(limit), seconds(lease, "lease"), rule, tally)
         return Concurrency(self._engine, gate)
+
+
+def _checked_slots(limit: int) -> int:
+    if checked_cost(limit, "limit") == 0:
+        msg = "limit=0 lets nobody in: give 1 or more"
+        raise ConfigurationError(msg)
+    return int(limit)

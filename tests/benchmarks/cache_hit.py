@@ -46,8 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
         redis_version = bench_server.version(port)
         loads = [load for load in LOADS if options.row in load.name]
         rows = [_measure(load, port, options) for load in loads]
-    facts = _describe(redis_version, before, options)
-    text = f"{_sentence(facts)}\n\n{render(rows)}"
+    facts = {**describe_run(redis_version, before, options, _PEERS), "value": f"{SIZE} bytes of JSON"}
+    text = f"{sentence(facts)}\n\n{render(rows)}"
     print(text)
     if options.json:
         options.json.write_text(json.dumps({"facts": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
@@ -107,7 +107,7 @@ def _chosen(builders: Mapping[str, B], only: Sequence[str] | None) -> dict[str, 
     return {name: build for name, build in builders.items() if not only or name == BASELINE or name in only}
 
 
-def _describe(redis_version: str, load: float, options: argparse.Namespace) -> dict[str, str]:
+def describe_run(redis_version: str, load: float, options: argparse.Namespace, peers: Sequence[str]) -> dict[str, str]:
     """Return what a reader needs to judge the figures."""
     return {
         "CPUs": str(os.cpu_count()),
@@ -116,8 +116,7 @@ def _describe(redis_version: str, load: float, options: argparse.Namespace) -> d
         "Redis": f"{redis_version} on loopback",
         "redis-py": version("redis"),
         "hiredis": _version("hiredis"),
-        **{peer: _version(peer) for peer in _PEERS},
-        "value": f"{SIZE} bytes of JSON",
+        **{peer: _version(peer) for peer in peers},
         "rounds": str(options.rounds),
         "slice": f"{options.slice_ms:.0f} ms",
     }
@@ -130,7 +129,8 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _sentence(facts: Mapping[str, str]) -> str:
+def sentence(facts: Mapping[str, str]) -> str:
+    """Return facts as one sentence."""
     return "; ".join(f"{name}: {value}" for name, value in facts.items()) + "."
 
 

@@ -18,14 +18,14 @@ async def peek(limiting: Limiting, port: Port, check: Check, cost: int, rule: Ru
     """Return what a hit would get, and change nothing. Without Redis nothing is known, and all is admitted."""
 
     def look(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-        return scripts.peek(check.buckets.hit, keys, constants, cost=cost)
+        return scripts.peek(check.buckets.hit, keys, constants, cost=cost, patience=rule.budget)
 
     try:
-        charged = await ask(port, check, rule.budget, look)
+        charged = await ask(port, check, look)
     except BackendError as error:
         limiting.recorder.backend_failed(check.tally, "peek", error)
         return unlimited(check.buckets.quotas, cost=cost, degraded=True)
-    policies = policies_of(check.buckets.quotas, figures_of(charged))
+    policies = policies_of(check.buckets.quotas, [0, 0, *figures_of(charged)])
     return LimitDecision(all(policy.allowed for policy in policies), policies, False, False, cost)
 
 
@@ -43,7 +43,7 @@ async def reset(limiting: Limiting, port: Port, check: Check) -> bool:
 
 
 async def adjust(
-    limiting: Limiting, port: Port, check: Check, units: int, rule: Rule, at: Sequence[int] | None = None
+    limiting: Limiting, port: Port, check: Check, units: int, rule: Rule, at: int | dict[str, int] = 0
 ) -> LimitDecision:
     """Charge more units, or take some back if `units` is negative, and return what a hit of 1 would get then.
 
@@ -53,22 +53,23 @@ async def adjust(
         check: the buckets.
         units: how many.
         rule: what the caller says.
-        at: when the hit was charged, for each bucket; None if that is not known.
+        at: when the hit was charged, by key where buckets were charged apart; 0 if that is not known.
     """
-    when = dict(zip(check.keys, at, strict=True)) if at else {}
 
     def change(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-        return scripts.adjust(check.buckets.adjust, keys, constants, units=units, at=when.get(keys[0], 0))
+        when = at if isinstance(at, int) else at[keys[0]]
+        script = check.buckets.adjust
+        return scripts.adjust(script, keys, constants, units=units, at=when, patience=rule.budget)
 
     limiting.forget(check)
     try:
-        charged = await ask(port, check, rule.budget, change)
+        charged = await ask(port, check, change)
     except BackendError as error:
         limiting.recorder.backend_failed(check.tally, "refund" if units < 0 else "settle", error)
         return unlimited(check.buckets.quotas, cost=0, degraded=True)
     finally:
         limiting.forget(check)
-    policies = policies_of(check.buckets.quotas, figures_of(charged))
+    policies = policies_of(check.buckets.quotas, [0, 0, *figures_of(charged)])
     return LimitDecision(all(policy.allowed for policy in policies), policies)
 
 
@@ -78,7 +79,8 @@ async def settle(limiting: Limiting, port: Port, decision: LimitDecision, actual
     if not isinstance(charge, Charge):
         return decision
     after = await adjust(limiting, port, charge.check, actual - decision.cost, charge.rule, charge.at)
-    return LimitDecision(after.allowed, after.policies, after.degraded, False, actual, charge)
+    cost = decision.cost if after.degraded else actual  # it can be settled again
+    return LimitDecision(after.allowed, after.policies, after.degraded, False, cost, charge)
 
 
 async def pause(limiting: Limiting, port: Port, decision: LimitDecision, seconds: float) -> None:

@@ -76,8 +76,8 @@ class Charge:
 
     check: Check = field(repr=False)
     rule: Rule = field(repr=False)
-    at: tuple[int, ...] = field(repr=False)
-    """When, for each bucket, in microseconds of its server's clock."""
+    at: int | dict[str, int] = field(repr=False)
+    """When, in microseconds of the server's clock; by key where buckets were charged apart."""
 
 
 class Charged(NamedTuple):
@@ -94,7 +94,7 @@ Ask: TypeAlias = Callable[[Sequence[str], Sequence[Word]], Command]
 """Makes the call of a script from the keys of some buckets and their constants."""
 
 
-async def ask(port: Port, check: Check, budget: float, command: Ask) -> list[Charged]:
+async def ask(port: Port, check: Check, command: Ask) -> list[Charged]:
     """Send one script for each slot, and return what is said of each bucket.
 
     Raises:
@@ -104,7 +104,7 @@ async def ask(port: Port, check: Check, budget: float, command: Ask) -> list[Cha
     for index, slot in enumerate(port.slots(check.keys)):
         slots.setdefault(slot, []).append(index)
     parts = [part(check, indexes) for indexes in slots.values()]
-    commands = [command(each.keys, each.buckets.constants)._replace(patience=budget) for each in parts]
+    commands = [command(each.keys, each.buckets.constants) for each in parts]
     replies: list[Reply] = [await port.call(commands[0])] if len(commands) == 1 else await port.pipeline(commands)
     found: dict[int, Charged] = {}
     for indexes, (admitted, at, *figures) in zip(slots.values(), replies, strict=True):

@@ -11,8 +11,9 @@ cannot be charged at one instant: each slot's are charged all or none, and if on
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, TypeAlias
 
+from holdfast._calls import drive
 from holdfast._denials import LONGEST, Denial, Denials, shifted
 from holdfast._local_limits import LocalLimits
 from holdfast.commands import Command, Word
@@ -22,9 +23,12 @@ from holdfast.errors import BackendError
 from holdfast.events import LimitDegraded, Limited
 from holdfast.policy.buckets import MILLION, policies_of, refused, unlimited
 from holdfast.policy.decision import LimitDecision
-from holdfast.port import Port
+from holdfast.port import BlockingPort, Port
 from holdfast.scripts import limits as scripts
 
+Answer: TypeAlias = list[Any]
+"""What the script answers: admitted or not, when, then wait, remaining and reset of each bucket. When: an instant, or,
+where several scripts have answered, one by key."""
 _TRY_AGAIN: Final = 1.0
 """Seconds after which who was refused for want of Redis may try again."""
 
@@ -73,17 +77,38 @@ class Limiting:
             patience: seconds for which the caller is ready to wait.
         """
         generation, asked = self.denials.generation, port.monotonic()
-        microseconds = int(patience * MILLION)
         try:
-            at, figures, admitted = await self._charge(port, check, cost, microseconds, rule.budget)
+            if len(check.keys) == 1 or not any(port.slots(check.keys)):
+                answer: Answer = await port.call(_command(check, cost, rule, patience))
+            else:
+                answer = await self._charge_apart(port, check, cost, rule, patience)
         except BackendError as error:
-            self.recorder.backend_failed(check.tally, "hit", error)
-            return self._without_redis(check, cost, rule, asked, patience)
-        policies = policies_of(check.buckets.quotas, figures, microseconds)
-        if admitted:
-            wait = max(figures[::3]) / MILLION if patience else 0.0
-            return LimitDecision(True, policies, False, False, cost, Charge(check, rule, at)), wait
-        decision = LimitDecision(False, policies, False, False, cost)
+            return self._without_redis(check, cost, rule, asked, patience, error)
+        return self._judge(check, cost, rule, patience, answer, asked, generation)
+
+    def hit_now(
+        self, port: BlockingPort, check: Check, cost: int, rule: Rule, patience: float = 0.0
+    ) -> tuple[LimitDecision, float]:
+        """Do what `hit` does, without its coroutines, which take a sixth of the time where one script sees all."""
+        if len(check.keys) > 1 and any(port.slots(check.keys)):
+            return drive(self.hit(port, check, cost, rule, patience))
+        generation, asked = self.denials.generation, port.monotonic()
+        try:
+            answer: Answer = port.call_now(_command(check, cost, rule, patience))
+        except BackendError as error:
+            return self._without_redis(check, cost, rule, asked, patience, error)
+        return self._judge(check, cost, rule, patience, answer, asked, generation)
+
+    def _judge(
+        self, check: Check, cost: int, rule: Rule, patience: float, answer: Answer, asked: float, generation: int
+    ) -> tuple[LimitDecision, float]:
+        """Return what an answer means, and remember a refusal."""
+        quotas = check.buckets.quotas
+        if answer[0]:
+            wait = max(answer[2::3]) / MILLION if patience else 0.0
+            policies = policies_of(quotas, answer, int(patience * MILLION))
+            return LimitDecision(True, policies, False, False, cost, Charge(check, rule, answer[1])), wait
+        decision = LimitDecision(False, policies_of(quotas, answer, int(patience * MILLION)), False, False, cost)
         self._remember(check, decision, asked, generation)
         return self._refuse(check, decision, rule), 0.0
 
@@ -92,24 +117,23 @@ class Limiting:
         self.denials.forget(check.keys)
         self.local.forget(check.keys)
 
-    async def _charge(
-        self, port: Port, check: Check, cost: int, patience: int, budget: float
-    ) -> tuple[tuple[int, ...], Sequence[int], bool]:
-        """Return when each bucket was charged, the figures of all, and whether the hit is admitted."""
-        script = check.buckets.hit
-        if len(check.keys) == 1 or not any(port.slots(check.keys)):
-            command = scripts.hit(script, check.keys, check.buckets.constants, cost=cost, patience=patience)
-            admitted, at, *figures = await port.call(command._replace(patience=budget))
-            return (at,) * len(check.keys), figures, bool(admitted)
+    async def _charge_apart(self, port: Port, check: Check, cost: int, rule: Rule, patience: float) -> Answer:
+        """Charge buckets that no one script can see together, and return what one would answer."""
 
         def charge(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            return scripts.hit(script, keys, constants, cost=cost, patience=patience)
+            return scripts.hit(
+                check.buckets.hit, keys, constants, cost=cost, wait=int(patience * MILLION), patience=rule.budget
+            )
 
-        charged = await ask(port, check, budget, charge)
-        if not all(each.admitted for each in charged):
-            await self._refund(port, check, charged, cost, budget)
-            return (), figures_of(charged), False
-        return tuple(each.at for each in charged), figures_of(charged), True
+        charged = await ask(port, check, charge)
+        admitted = all(each.admitted for each in charged)
+        if not admitted:
+            await self._refund(port, check, charged, cost, rule.budget)
+        return [
+            int(admitted),
+            {key: each.at for key, each in zip(check.keys, charged, strict=True)},
+            *figures_of(charged),
+        ]
 
     async def _refund(self, port: Port, check: Check, charged: Sequence[Charged], cost: int, budget: float) -> None:
         """Give back what some slots have charged for a hit that others refuse."""
@@ -117,12 +141,13 @@ class Limiting:
         at = {check.keys[index]: charged[index].at for index in wrongly}
 
         def refund(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            return scripts.adjust(check.buckets.adjust, keys, constants, units=-cost, at=at[keys[0]])
+            script = check.buckets.adjust
+            return scripts.adjust(script, keys, constants, units=-cost, at=at[keys[0]], patience=budget)
 
         if not wrongly or not cost:
             return
         try:
-            await ask(port, part(check, wrongly), budget, refund)
+            await ask(port, part(check, wrongly), refund)
         except BackendError as error:
             self.recorder.backend_failed(check.tally, "refund", error)
 
@@ -135,9 +160,10 @@ class Limiting:
                 self.denials.note(check.keys[index], denial, generation)
 
     def _without_redis(
-        self, check: Check, cost: int, rule: Rule, now: float, patience: float
+        self, check: Check, cost: int, rule: Rule, now: float, patience: float, error: BackendError
     ) -> tuple[LimitDecision, float]:
         """Decide by the rule's failure policy."""
+        self.recorder.backend_failed(check.tally, "hit", error)
         quotas, wait = check.buckets.quotas, 0.0
         if rule.on_failure == "open":
             decision = unlimited(quotas, cost=cost, degraded=True)
@@ -145,7 +171,7 @@ class Limiting:
             decision = refused(quotas, cost=cost, retry_after=_TRY_AGAIN)
         else:
             admitted_in, figures = self.local.hit(check.keys, quotas, cost, now, patience)
-            policies = policies_of(quotas, figures, int(patience * MILLION))
+            policies = policies_of(quotas, [0, 0, *figures], int(patience * MILLION))
             decision = LimitDecision(admitted_in is not None, policies, True, False, cost)
             wait = admitted_in or 0.0
         if self.recorder.hooks:
@@ -176,3 +202,14 @@ class Limiting:
                 local=local,
             )
         )
+
+
+def _command(check: Check, cost: int, rule: Rule, patience: float) -> Command:
+    return scripts.hit(
+        check.buckets.hit,
+        check.keys,
+        check.buckets.constants,
+        cost=cost,
+        wait=int(patience * MILLION),
+        patience=rule.budget,
+    )

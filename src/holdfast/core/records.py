@@ -87,7 +87,7 @@ class Recorder:
 
     def tally(self, pattern: str) -> Tally:
         """Return the counters of a pattern; functions with one key template share them."""
-        return self._tallies.setdefault(pattern, Tally(pattern))
+        return self._tallies.get(pattern) or self._tallies.setdefault(pattern, Tally(pattern))
 
     def emit(self, event: Event) -> None:
         """Give an event to every hook. What a hook raises is logged and goes no further."""

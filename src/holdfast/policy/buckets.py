@@ -42,17 +42,19 @@ def constants_of(quota: Quota) -> tuple[Word, Word, Word, Word]:
     return "gcra", quota.most * rate.denominator, rate.denominator, rate.numerator
 
 
-def policies_of(quotas: Sequence[Quota], figures: Sequence[int], patience: int = 0) -> tuple[PolicyDecision, ...]:
-    """Return what each quota says, from a script's reply.
+def policies_of(quotas: Sequence[Quota], answer: Sequence[int], patience: int = 0) -> tuple[PolicyDecision, ...]:
+    """Return what each quota says, from a script's answer.
 
     Args:
         quotas: in the order of the script's keys.
-        figures: wait, remaining and reset of each, in microseconds and units; a wait of -1 is never.
+        answer: after two items, wait, remaining and reset of each, in microseconds and units; a wait of -1 is never.
         patience: microseconds for which the caller is ready to wait.
     """
     policies: list[PolicyDecision] = []
-    for index, quota in enumerate(quotas):
-        wait, remaining, reset = figures[3 * index : 3 * index + 3]
+    index = 2
+    for quota in quotas:
+        wait, remaining, reset = answer[index], answer[index + 1], answer[index + 2]
+        index += 3
         allowed = 0 <= wait <= patience
         retry_after = 0.0 if allowed else wait / MILLION if wait >= 0 else inf
         policies.append(

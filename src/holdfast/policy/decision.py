@@ -87,6 +87,14 @@ class LimitDecision(msgspec.Struct, frozen=True):
         return max((policy.retry_after for policy in self.policies), default=0.0)
 
     @property
+    def advice(self) -> str:
+        """What a person who was refused may be told: by what, and when to come again."""
+        why = "Redis cannot be asked" if self.degraded else f"over the limit {', '.join(self.refused_by)}"
+        if self.retry_after == math.inf:
+            return f"{why}; it costs more than can ever pass at once"
+        return f"{why}; try again in {self.retry_after:.3f} s"
+
+    @property
     def _decisive(self) -> PolicyDecision:
         refusing = [policy for policy in self.policies if not policy.allowed]
         if refusing:

@@ -18,10 +18,11 @@ that the client shares); `off` leaves Retry-After alone.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, Protocol, TypeAlias, get_args
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal, TypeAlias, get_args
 
 from holdfast.errors import ConfigurationError
+from holdfast.policy.outcomes import Decided, Outcome, PolicyOutcome
 from holdfast.policy.structured import LARGEST, Bare, write_list
 
 Dialect: TypeAlias = Literal["draft-11", "editor", "legacy", "x-ratelimit", "off"]
@@ -30,41 +31,6 @@ DIALECTS: Final[tuple[str, ...]] = get_args(Dialect)
 _Fields: TypeAlias = list[tuple[str, str]]
 _PARAMETERS: Final = {"draft-11": ("r", "t"), "editor": ("a", "w")}
 _PREFIXES: Final = {"legacy": "RateLimit", "x-ratelimit": "X-RateLimit"}
-
-
-class Outcome(Protocol):
-    """What a decision, or one policy's part in it, says about waiting."""
-
-    @property
-    def allowed(self) -> bool: ...  # noqa: D102 - as in policy/decision.py
-    @property
-    def limit(self) -> int: ...  # noqa: D102
-    @property
-    def remaining(self) -> int: ...  # noqa: D102
-    @property
-    def reset(self) -> float: ...  # noqa: D102
-    @property
-    def retry_after(self) -> float: ...  # noqa: D102
-
-
-class PolicyOutcome(Outcome, Protocol):
-    """One policy's part in a decision."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def per(self) -> float: ...  # noqa: D102
-
-
-class Decided(Outcome, Protocol):
-    """A decision, with the numbers of the policy that decides."""
-
-    @property
-    def policies(self) -> Sequence[PolicyOutcome]: ...  # noqa: D102
-    @property
-    def degraded(self) -> bool: ...  # noqa: D102
-    @property
-    def shadow(self) -> bool: ...  # noqa: D102
 
 
 def headers(

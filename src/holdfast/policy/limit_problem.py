@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from holdfast.errors import ConfigurationError
-from holdfast.policy.limit_fields import Decided, item_names, window
+from holdfast.policy.limit_fields import item_names, window
+from holdfast.policy.outcomes import Decided
 
 MEDIA_TYPE: Final = "application/problem+json"
 

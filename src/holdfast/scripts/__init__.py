@@ -24,16 +24,18 @@ class Script:
     digest: str
     repeatable: bool
 
-    def command(self, keys: Sequence[str], arguments: Sequence[Word] = ()) -> Command:
-        """Return the call of this script: EVALSHA, with EVAL as what to send if the server does not know it."""
+    def command(self, keys: Sequence[str], arguments: Sequence[Word] = (), patience: float | None = None) -> Command:
+        """Return the call of this script: EVALSHA, with EVAL as what to send if the server does not know it.
+
+        Args:
+            keys: KEYS.
+            arguments: ARGV.
+            patience: seconds after which its caller gives up.
+        """
         tail = (len(keys), *keys, *arguments)
-        return Command(
-            ("EVALSHA", self.digest, *tail),
-            tuple(keys),
-            self.repeatable,
-            fallback=("EVAL", self.source, *tail),
-            script=self.name,
-        )
+        words, whole = ("EVALSHA", self.digest, *tail), ("EVAL", self.source, *tail)
+        # By position: that takes half of the time, in the most frequent calls of all.
+        return Command(words, tuple(keys), self.repeatable, "", None, whole, self.name, patience)
 
 
 @functools.cache

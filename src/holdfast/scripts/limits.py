@@ -19,20 +19,20 @@ _LEAVE: Final = load("limits/slot_leave", repeatable=True)
 
 def hit_script(algorithms: Iterable[str]) -> Script:
     """Return the script that admits hits under quotas of these algorithms."""
-    return _assemble("hit", algorithms)
+    used = sorted(set(algorithms))
+    return compose("hit", ("limits/start", *(f"limits/{each}" for each in used), "limits/hit"))
 
 
 def adjust_script(algorithms: Iterable[str]) -> Script:
     """Return the script that takes units back under quotas of these algorithms, or charges more."""
-    return _assemble("adjust", algorithms)
-
-
-def _assemble(verb: str, algorithms: Iterable[str]) -> Script:
     used = sorted(set(algorithms))
-    return compose(verb, ("limits/start", *(f"limits/{algorithm}" for algorithm in used), f"limits/{verb}"))
+    parts = [f"limits/{each}{part}" for each in used for part in ("", "_adjust")]
+    return compose("adjust", ("limits/start", "limits/adjust_start", *parts, "limits/adjust"))
 
 
-def hit(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int, patience: int) -> Command:
+def hit(
+    script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int, wait: int, patience: float
+) -> Command:
     """Charge a hit to buckets, to all or to none.
 
     Args:
@@ -40,17 +40,20 @@ def hit(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost:
         keys: the buckets.
         constants: of each bucket its algorithm and three numbers.
         cost: units.
-        patience: microseconds for which the caller is ready to wait.
+        wait: microseconds for which the caller is ready to wait until the hit may go on.
+        patience: seconds for which the caller is ready to wait for the answer.
     """
-    return script.command(keys, ("hit", cost, patience, *constants))
+    return script.command(keys, ("hit", cost, wait, *constants), patience)
 
 
-def peek(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int) -> Command:
+def peek(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost: int, patience: float) -> Command:
     """Ask what a hit would get, and change nothing."""
-    return script.command(keys, ("peek", cost, 0, *constants))._replace(repeatable=True)
+    return script.command(keys, ("peek", cost, 0, *constants), patience)._replace(repeatable=True)
 
 
-def adjust(script: Script, keys: Sequence[str], constants: Sequence[Word], *, units: int, at: int) -> Command:
+def adjust(
+    script: Script, keys: Sequence[str], constants: Sequence[Word], *, units: int, at: int, patience: float
+) -> Command:
     """Change what was charged to buckets.
 
     Args:
@@ -59,8 +62,9 @@ def adjust(script: Script, keys: Sequence[str], constants: Sequence[Word], *, un
         constants: of each bucket its algorithm and three numbers.
         units: how many more, or fewer if negative.
         at: when the hit was charged, in microseconds of the server's clock; 0 if that is not known.
+        patience: seconds for which the caller is ready to wait for the answer.
     """
-    return script.command(keys, (units, at, *constants))
+    return script.command(keys, (units, at, *constants), patience)
 
 
 def take_slot(key: str, *, token: str, limit: int, seconds: float) -> Command:

@@ -9,16 +9,14 @@
 
 local units, at = tonumber(ARGV[1]), tonumber(ARGV[2])
 local reply = {1, now}
-for index, key in ipairs(KEYS) do
-  local first = 4 * index - 1
-  local algorithm = algorithms[ARGV[first]]
-  local state = algorithm.read(key, ARGV[first + 1], ARGV[first + 2], ARGV[first + 3])
+for index = 1, #KEYS do
+  local key, name = KEYS[index], ARGV[4 * index - 1]
+  local x, y, z = tonumber(ARGV[4 * index]), tonumber(ARGV[4 * index + 1]), tonumber(ARGV[4 * index + 2])
   if units ~= 0 then
-    algorithm.adjust(state, units, at)
-    algorithm.write(key, state)
+    adjusts[name](key, x, y, z, units, at)
   end
-  reply[3 * index] = algorithm.wait(state, 1)
-  reply[3 * index + 1] = algorithm.remaining(state)
-  reply[3 * index + 2] = algorithm.reset(state)
+  local wait, _, a, b, c = algorithms[name][1](key, x, y, z, 1)
+  local remaining, reset = algorithms[name][3](x, y, z, a, b, c)
+  reply[3 * index], reply[3 * index + 1], reply[3 * index + 2] = wait, remaining, reset
 end
 return reply

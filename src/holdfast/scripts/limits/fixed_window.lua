@@ -2,66 +2,50 @@
 --
 -- Constants  limit   units in a window
 --            period  its length in microseconds
--- State      a string: '<at> <start> <count>'. A start in the future: that window is booked by those who wait.
+-- State      a string: '<at> <start> <count>'. A start in the future: that window is booked by those who wait, and the
+--            one before it is full.
 -- O(1)
 
-local fixed_window = {}
-
-function fixed_window.read(key, limit, period)
-  local state = {limit = tonumber(limit), period = tonumber(period), start = now, count = 0}
-  local at, start, count = string.match(redis.call('GET', key) or '', '^(%d+) (%d+) (%d+)$')
-  if at then
-    local back = math.max(0, at - now)
-    state.back = back > 0
-    start = start - back
-    if now < start + state.period then
-      state.start, state.count = start, tonumber(count)
+local function fixed_window_check(key, limit, period, _, cost)
+  local start, count, back = now, 0, false
+  local stored = redis.call('GET', key)
+  if stored then
+    local at, began, counted = string.match(stored, '^(%d+) (%d+) (%d+)$')
+    if at then
+      local ahead = at - now
+      back = ahead > 0
+      began = back and began - ahead or tonumber(began)
+      if now < began + period then
+        start, count = began, tonumber(counted)
+      end
     end
   end
-  return state
+  if cost > limit then
+    return -1, back, start, count
+  end
+  local free = count + cost <= limit and start or start + period
+  return free > now and free - now or 0, back, start, count
 end
 
-function fixed_window.wait(state, cost)
-  if cost > state.limit then
-    return -1
+local function fixed_window_report(limit, period, _, start, count)
+  if start > now then
+    return 0, start - now + (count > 0 and period or 0)
   end
-  if state.count + cost <= state.limit then
-    return math.max(0, state.start - now)
-  end
-  return state.start + state.period - now
+  return math.max(0, limit - count), count > 0 and start + period - now or 0
 end
 
-function fixed_window.charge(state, cost, at)
-  if at >= state.start + state.period or state.count == 0 then
-    state.start, state.count = at, 0
+local function fixed_window_commit(key, limit, period, _, cost, at, start, count)
+  if at >= start + period or (count == 0 and cost > 0) then
+    start, count = at, 0
   end
-  state.count = state.count + cost
-end
-
--- Another window is not to be credited with what was consumed in an earlier one.
-function fixed_window.adjust(state, units, at)
-  if units > 0 or at == 0 or at >= state.start then
-    state.count = math.max(0, state.count + units)
-  end
-end
-
-function fixed_window.write(key, state)
-  local left = fixed_window.reset(state)
-  if left <= 0 then
+  count = count + cost
+  local _, left = fixed_window_report(limit, period, nil, start, count)
+  if left > 0 then
+    redis.call('SET', key, string.format('%.0f %.0f %.0f', now, start, count), 'PX', lifetime(left))
+  else
     redis.call('DEL', key)
-    return
   end
-  local value = string.format('%.0f %.0f %.0f', now, state.start, state.count)
-  redis.call('SET', key, value, 'PX', lifetime(left))
+  return start, count
 end
 
-function fixed_window.remaining(state)
-  return state.start > now and 0 or math.max(0, state.limit - state.count)
-end
-
-function fixed_window.reset(state)
-  -- A window that was booked and given back still says that the one before it is full.
-  return state.count > 0 and state.start + state.period - now or state.start - now
-end
-
-algorithms.fixed_window = fixed_window
+algorithms.fixed_window = {fixed_window_check, fixed_window_commit, fixed_window_report}

@@ -7,56 +7,51 @@
 --            units that are in the bucket count as many as before.
 -- O(1)
 
-local gcra = {}
-
-function gcra.read(key, capacity, fill, drain)
-  local state = {level = 0, capacity = tonumber(capacity), fill = tonumber(fill), drain = tonumber(drain)}
+local function gcra_check(key, capacity, fill, drain, cost)
+  local level, back = 0, false
   local stored = redis.call('GET', key)
-  local at, level, old = string.match(stored or '', '^(%d+) (%d+) (%d+)$')
-  if at then
-    state.back = now < tonumber(at)
-    level = old == fill and tonumber(level) or math.ceil(level * fill / old)
-    state.level = math.max(0, level - math.max(0, now - at) * state.drain)
+  if stored then
+    local at, was, old = string.match(stored, '^(%d+) (%d+) (%d+)$')
+    if at then
+      at, level, old = tonumber(at), tonumber(was), tonumber(old)
+      if old ~= fill then
+        level = math.ceil(level * fill / old)
+      end
+      back = at > now
+      if not back then
+        level = level - (now - at) * drain
+        if level < 0 then
+          level = 0
+        end
+      end
+    end
   end
-  return state
-end
-
-function gcra.wait(state, cost)
-  local excess = state.level + cost * state.fill - state.capacity
-  if cost * state.fill > state.capacity then
-    return -1
+  local needed = cost * fill
+  if needed > capacity then
+    return -1, back, level
   end
-  return math.max(0, math.ceil(excess / state.drain))
+  local excess = level + needed - capacity
+  return excess > 0 and math.ceil(excess / drain) or 0, back, level
 end
 
-function gcra.charge(state, cost, at)
-  state.level = math.max(state.level, (at - now) * state.drain) + cost * state.fill
-end
-
--- What a hit has raised and what has drained since cannot both be taken back.
-function gcra.adjust(state, units, at)
-  local raised = units * state.fill
-  if units < 0 and at > 0 then
-    raised = math.min(0, raised + math.max(0, now - at) * state.drain)
+local function gcra_commit(key, capacity, fill, drain, cost, at, level)
+  if at > now and level < (at - now) * drain then
+    level = (at - now) * drain
   end
-  state.level = math.max(0, state.level + raised)
-end
-
-function gcra.write(key, state)
-  if state.level <= 0 then
+  level = level + cost * fill
+  if level > 0 then
+    redis.call('SET', key, string.format('%d %d %d', now, level, fill), 'PX', lifetime(level / drain))
+  else
     redis.call('DEL', key)
-    return
   end
-  local value = string.format('%.0f %.0f %.0f', now, state.level, state.fill)
-  redis.call('SET', key, value, 'PX', lifetime(state.level / state.drain))
+  return level
 end
 
-function gcra.remaining(state)
-  return math.max(0, math.floor((state.capacity - state.level) / state.fill))
+local function gcra_report(capacity, fill, drain, level)
+  if level >= capacity then
+    return 0, math.ceil(level / drain)
+  end
+  return math.floor((capacity - level) / fill), math.ceil(level / drain)
 end
 
-function gcra.reset(state)
-  return math.ceil(state.level / state.drain)
-end
-
-algorithms.gcra = gcra
+algorithms.gcra = {gcra_check, gcra_commit, gcra_report}

@@ -13,29 +13,49 @@
 -- O(buckets), and what their algorithms say. Not repeatable: a second execution charges again.
 
 local cost, patience = tonumber(ARGV[2]), tonumber(ARGV[3])
-local buckets, waits, longest, never = {}, {}, 0, false
-for index, key in ipairs(KEYS) do
-  local first = 4 * index
-  local algorithm = algorithms[ARGV[first]]
-  local state = algorithm.read(key, ARGV[first + 1], ARGV[first + 2], ARGV[first + 3])
-  local wait = algorithm.wait(state, cost)
-  buckets[index], waits[index] = {algorithm, state}, wait
-  longest, never = math.max(longest, wait), never or wait < 0
+local writes = ARGV[1] == 'hit'
+
+-- Charge one bucket, and return what is left. Of a refused hit nothing is charged, but a clock that has stepped back is
+-- taken note of.
+local function settle(key, algorithm, x, y, z, charged, at, back, a, b, c)
+  if writes and (charged > 0 or back) then
+    a, b, c = algorithm[2](key, x, y, z, charged, at, a, b, c)
+  end
+  return algorithm[3](x, y, z, a, b, c)
 end
 
-local hit = ARGV[1] == 'hit'
-local admitted = not never and longest <= patience
-local reply = {admitted and 1 or 0, now + longest}
-for index, key in ipairs(KEYS) do
-  local algorithm, state = buckets[index][1], buckets[index][2]
-  if hit and admitted and cost > 0 then
-    algorithm.charge(state, cost, now + longest)
-    algorithm.write(key, state)
-  elseif hit and state.back then
-    algorithm.write(key, state) -- nothing is consumed, but a clock that has stepped back is taken note of
+if #KEYS == 1 then -- most hits: without a table for each bucket
+  local algorithm, x, y, z = algorithms[ARGV[4]], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+  local wait, back, a, b, c = algorithm[1](KEYS[1], x, y, z, cost)
+  if wait < 0 or wait > patience then
+    return {0, now + wait, wait, settle(KEYS[1], algorithm, x, y, z, 0, now, back, a, b, c)}
   end
-  reply[3 * index] = waits[index]
-  reply[3 * index + 1] = algorithm.remaining(state)
-  reply[3 * index + 2] = algorithm.reset(state)
+  return {1, now + wait, wait, settle(KEYS[1], algorithm, x, y, z, cost, now + wait, back, a, b, c)}
+end
+
+local buckets, longest, never = {}, 0, false
+for index = 1, #KEYS do
+  local first = 4 * index
+  local algorithm = algorithms[ARGV[first]]
+  local x, y, z = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
+  local wait, back, a, b, c = algorithm[1](KEYS[index], x, y, z, cost)
+  buckets[index] = {wait, algorithm, x, y, z, back, a, b, c}
+  if wait > longest then
+    longest = wait
+  end
+  never = never or wait < 0
+end
+
+local admitted = not never and longest <= patience
+local charged, at = 0, now
+if admitted then
+  charged, at = cost, now + longest
+end
+local reply = {admitted and 1 or 0, now + longest}
+for index = 1, #KEYS do
+  local wait, algorithm, x, y, z, back, a, b, c = unpack(buckets[index], 1, 9)
+  local last = 3 * index
+  reply[last] = wait
+  reply[last + 1], reply[last + 2] = settle(KEYS[index], algorithm, x, y, z, charged, at, back, a, b, c)
 end
 return reply

@@ -8,88 +8,76 @@
 -- State      a string: '<at> <start> <previous> <current>'. A start in the future: booked by those who wait.
 -- O(1)
 
-local sliding_counter = {}
-
-local function roll(state, to)
-  local windows = math.floor((to - state.start) / state.period)
-  if windows == 1 then
-    state.start, state.previous, state.current = state.start + state.period, state.current, 0
-  elseif windows > 1 then
-    state.start, state.previous, state.current = to, 0, 0
+-- Move on to the window in which an instant lies.
+local function roll(period, to, start, previous, current)
+  local windows = math.floor((to - start) / period)
+  if windows < 1 then
+    return start, previous, current
   end
+  if windows == 1 and current > 0 then
+    return start + period, current, 0
+  end
+  return to, 0, 0
 end
 
 -- How long after its start a window has room beside the previous one, whose units fade.
 local function fading(previous, room, period)
-  if previous <= room then
-    return 0
-  end
-  return math.max(0, period - math.floor(room * period / previous))
+  return previous <= room and 0 or math.max(0, period - math.floor(room * period / previous))
 end
 
-function sliding_counter.read(key, limit, period)
-  local state = {limit = tonumber(limit), period = tonumber(period), start = now, previous = 0, current = 0}
-  local stored = redis.call('GET', key) or ''
-  local at, start, previous, current = string.match(stored, '^(%d+) (%d+) (%d+) (%d+)$')
-  if at then
-    local back = math.max(0, at - now)
-    state.back = back > 0
-    state.start, state.previous, state.current = start - back, tonumber(previous), tonumber(current)
-    roll(state, now)
+local function sliding_counter_check(key, limit, period, _, cost)
+  local start, previous, current, back = now, 0, 0, false
+  local stored = redis.call('GET', key)
+  if stored then
+    local at, began, before, counted = string.match(stored, '^(%d+) (%d+) (%d+) (%d+)$')
+    if at then
+      local ahead = at - now
+      back = ahead > 0
+      began = back and began - ahead or tonumber(began)
+      start, previous, current = roll(period, now, began, tonumber(before), tonumber(counted))
+    end
   end
-  return state
-end
-
-function sliding_counter.wait(state, cost)
-  if cost > state.limit then
-    return -1
+  if cost > limit then
+    return -1, back, start, previous, current
   end
-  local room = state.limit - cost - state.current
+  local wait = start - now
+  local room = limit - cost - current
   if room >= 0 then
-    return math.max(0, state.start - now + fading(state.previous, room, state.period))
+    wait = wait + fading(previous, room, period)
+  else
+    wait = wait + period + fading(current, limit - cost, period)
   end
-  return state.start - now + state.period + fading(state.current, state.limit - cost, state.period)
+  return wait > 0 and wait or 0, back, start, previous, current
 end
 
-function sliding_counter.charge(state, cost, at)
-  if state.previous == 0 and state.current == 0 then
-    state.start = at
+local function sliding_counter_report(limit, period, _, start, previous, current)
+  local reset = 0
+  if current > 0 then
+    reset = start + 2 * period - now
+  elseif previous > 0 or start > now then
+    reset = start + period - now
   end
-  roll(state, at)
-  state.current = state.current + cost
+  if start > now then
+    return 0, reset
+  end
+  local counted = current + math.ceil(previous * (start + period - now) / period)
+  return math.max(0, limit - counted), reset
 end
 
-function sliding_counter.adjust(state, units, at)
-  if units > 0 or at == 0 or at >= state.start then
-    state.current = math.max(0, state.current + units)
-  elseif at >= state.start - state.period then
-    state.previous = math.max(0, state.previous + units)
+local function sliding_counter_commit(key, limit, period, _, cost, at, start, previous, current)
+  if previous == 0 and current == 0 then
+    start = at
   end
-end
-
-function sliding_counter.write(key, state)
-  local left = sliding_counter.reset(state)
-  if left <= 0 then
+  start, previous, current = roll(period, at, start, previous, current)
+  current = current + cost
+  local _, left = sliding_counter_report(limit, period, nil, start, previous, current)
+  if left > 0 then
+    local state = string.format('%.0f %.0f %.0f %.0f', now, start, previous, current)
+    redis.call('SET', key, state, 'PX', lifetime(left))
+  else
     redis.call('DEL', key)
-    return
   end
-  local value = string.format('%.0f %.0f %.0f %.0f', now, state.start, state.previous, state.current)
-  redis.call('SET', key, value, 'PX', lifetime(left))
+  return start, previous, current
 end
 
-function sliding_counter.remaining(state)
-  if state.start > now then
-    return 0
-  end
-  local fading_now = state.previous * (state.start + state.period - now) / state.period
-  return math.max(0, state.limit - state.current - math.ceil(fading_now))
-end
-
-function sliding_counter.reset(state)
-  if state.current > 0 then
-    return state.start + 2 * state.period - now
-  end
-  return state.previous > 0 and state.start + state.period - now or 0
-end
-
-algorithms.sliding_counter = sliding_counter
+algorithms.sliding_counter = {sliding_counter_check, sliding_counter_commit, sliding_counter_report}
