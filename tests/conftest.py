@@ -8,6 +8,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("holdfast", deadline=None)  # a machine under load is no defect
+settings.load_profile("holdfast")
 
 _TESTS = str(Path(__file__).parent)
 if _TESTS not in sys.path:  # whichever import mode pytest was told to use

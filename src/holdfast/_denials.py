@@ -1,9 +1,9 @@
 """What is known to be refused, so that whoever hammers at a limit costs no round trips.
 
-A denial says of a bucket that hits of at least some cost are refused until some instant. It is believed
+A denial says of a bucket that hits of some cost are refused until some instant. It is believed
 
 - never past the instant at which Redis would admit the hit: the time to wait is counted from before it was asked;
-- for no lower cost, and for no other quota than the one that refused;
+- for no other cost, since a lower one may fit and a higher one has to wait for longer, and for no other quota;
 - for at most a second, since another process may reset the bucket or give units back;
 - not after a reset or a refund here, even if the reply that refused was under way then.
 """
@@ -28,13 +28,21 @@ class Denial(NamedTuple):
     until: float
     """When it is no longer believed, on the clock that never jumps."""
     cost: int
-    """Hits that cost less may fit."""
+    """The units of the hit that was refused."""
     quota: Quota
     since: float
     """When Redis was asked."""
+    keys: tuple[str, ...]
+    """All buckets of the hit."""
     quotas: tuple[Quota, ...]
     policies: tuple[PolicyDecision, ...]
-    """What all quotas of the hit said, if there were several."""
+    """What each of them said."""
+
+    def told(self, keys: tuple[str, ...], quotas: tuple[Quota, ...]) -> tuple[PolicyDecision, ...]:
+        """Return what is known of a hit on some buckets: everything if they are the same, or else the refusal alone."""
+        if keys == self.keys and (quotas is self.quotas or quotas == self.quotas):
+            return self.policies
+        return (self.policies[self.quotas.index(self.quota)],)
 
 
 class Denials:
@@ -68,7 +76,7 @@ class Denials:
         """Return a denial that holds for a hit, if there is one."""
         for key, quota in zip(keys, quotas, strict=True):
             denial = self.known.get(key)
-            if denial is None or now >= denial.until or cost < denial.cost:
+            if denial is None or now >= denial.until or cost != denial.cost:
                 continue
             if denial.quota is quota or denial.quota == quota:
                 return denial

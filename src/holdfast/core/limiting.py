@@ -57,11 +57,8 @@ class Limiting:
         denial = self.denials.find(check.keys, quotas, cost, now + patience)
         if denial is None:
             return None
-        told = denial.policies
-        if denial.quotas is not quotas and denial.quotas != quotas:
-            told = (told[denial.quotas.index(denial.quota)],)
         since = now - denial.since
-        policies = tuple([shifted(policy, since) for policy in told])
+        policies = tuple([shifted(policy, since) for policy in denial.told(check.keys, quotas)])
         return self._refuse(check, LimitDecision(False, policies, False, False, cost), rule, local=True)
 
     async def hit(
@@ -107,7 +104,7 @@ class Limiting:
         if answer[0]:
             wait = max(answer[2::3]) / MILLION if patience else 0.0
             policies = policies_of(quotas, answer, int(patience * MILLION))
-            return LimitDecision(True, policies, False, False, cost, Charge(check, rule, answer[1])), wait
+            return LimitDecision(True, policies, False, rule.shadow, cost, Charge(check, rule, answer[1])), wait
         decision = LimitDecision(False, policies_of(quotas, answer, int(patience * MILLION)), False, False, cost)
         self._remember(check, decision, asked, generation)
         return self._refuse(check, decision, rule), 0.0
@@ -156,7 +153,7 @@ class Limiting:
         for index, policy in enumerate(decision.policies):
             if not policy.allowed:
                 until = asked + min(LONGEST, policy.retry_after)
-                denial = Denial(until, decision.cost, quotas[index], asked, quotas, decision.policies)
+                denial = Denial(until, decision.cost, quotas[index], asked, check.keys, quotas, decision.policies)
                 self.denials.note(check.keys[index], denial, generation)
 
     def _without_redis(
@@ -166,13 +163,13 @@ class Limiting:
         self.recorder.backend_failed(check.tally, "hit", error)
         quotas, wait = check.buckets.quotas, 0.0
         if rule.on_failure == "open":
-            decision = unlimited(quotas, cost=cost, degraded=True)
+            decision = unlimited(quotas, cost=cost, degraded=True, shadow=rule.shadow)
         elif rule.on_failure == "closed":
             decision = refused(quotas, cost=cost, retry_after=_TRY_AGAIN)
         else:
             admitted_in, figures = self.local.hit(check.keys, quotas, cost, now, patience)
             policies = policies_of(quotas, [0, 0, *figures], int(patience * MILLION))
-            decision = LimitDecision(admitted_in is not None, policies, True, False, cost)
+            decision = LimitDecision(admitted_in is not None, policies, True, rule.shadow, cost)
             wait = admitted_in or 0.0
         if self.recorder.hooks:
             self.recorder.emit(LimitDegraded(check.tally.pattern, rule.on_failure, decision.allowed or rule.shadow))

@@ -63,9 +63,9 @@ def policies_of(quotas: Sequence[Quota], answer: Sequence[int], patience: int = 
     return tuple(policies)
 
 
-def unlimited(quotas: Sequence[Quota], *, cost: int = 1, degraded: bool = False) -> LimitDecision:
+def unlimited(quotas: Sequence[Quota], *, cost: int = 1, degraded: bool = False, shadow: bool = False) -> LimitDecision:
     """Return the decision that admits a hit without looking at what was consumed."""
-    return LimitDecision(True, _alike(quotas, None), degraded, False, cost)
+    return LimitDecision(True, _alike(quotas, None), degraded, shadow, cost)
 
 
 def refused(quotas: Sequence[Quota], *, cost: int, retry_after: float) -> LimitDecision:

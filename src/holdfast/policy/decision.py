@@ -52,7 +52,7 @@ class LimitDecision(msgspec.Struct, frozen=True):
     degraded: bool = False
     """Whether it was made without Redis, by the rule's `on_failure`."""
     shadow: bool = False
-    """Whether the hit goes on although `refused_by` says who would have refused it."""
+    """Whether the rule only watches: the hit goes on even if `refused_by` says who would have refused it."""
     cost: int = 1
     """Units that the hit costs."""
     charge: Any = None

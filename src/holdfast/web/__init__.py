@@ -1,0 +1,8 @@
+"""What the middleware for WSGI and for ASGI share: no framework, no I/O."""
+
+from __future__ import annotations
+
+from holdfast.web.addresses import Proxies
+from holdfast.web.identity import client_identity
+
+__all__ = ["Proxies", "client_identity"]
