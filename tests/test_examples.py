@@ -51,8 +51,28 @@ made stale, the old value at once: 32 stale
 and a moment later: 33
 loads: 3
 """
+RATE_LIMITS = """\
+ada finds a teapot
+ada finds a kettle
+ada finds a cup
+and no more for 20 minutes
+grace finds a spoon
+an answer of 350 tokens; left: 650
+an answer of 200 tokens; left: 450
+no answer: too little left of per-day
+both quotas: True
+refused by: ('address',)
+left of the other: 99
+free: the export of ada
+free: the export of ada
+free: come back later
+pro: the export of ada
+slots that are left: 1
+refused: 4
+"""
 EXPECTED = {
     "functions.py": FUNCTIONS,
+    "rate_limits.py": RATE_LIMITS,
     "stampede.py": STAMPEDE,
     "flask_app.py": WEB,
     "fastapi_app.py": WEB,

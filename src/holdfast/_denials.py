@@ -72,15 +72,15 @@ class Denials:
             while len(self.known) > self._most:
                 del self.known[next(iter(self.known))]
 
-    def find(self, keys: Sequence[str], quotas: Sequence[Quota], cost: int, now: float) -> Denial | None:
-        """Return a denial that holds for a hit, if there is one."""
+    def find(self, keys: Sequence[str], quotas: Sequence[Quota], cost: int, now: float) -> tuple[str, Denial | None]:
+        """Return the key of a bucket and the denial that holds there for a hit; None if there is none."""
         for key, quota in zip(keys, quotas, strict=True):
             denial = self.known.get(key)
             if denial is None or now >= denial.until or cost != denial.cost:
                 continue
             if denial.quota is quota or denial.quota == quota:
-                return denial
-        return None
+                return key, denial
+        return "", None
 
     def forget(self, keys: Sequence[str]) -> None:
         """Forget what was refused."""

@@ -76,15 +76,17 @@ def compile_key(
     return CompiledKey(_by_builder(function, builder or by_arguments, suffix), describe(function), takes_instance)
 
 
-def compile_tag(function: Callable[..., Any], template: str) -> Callable[..., str]:
+def compile_tag(function: Callable[..., Any], template: str, option: str = "tags") -> Callable[..., str]:
     """Return what makes one tag of a call, from the arguments as `function` takes them.
+
+    Other names that may be the same for all calls are made likewise: `option` says for messages where they stand.
 
     Raises:
         ConfigurationError: the template does not fit the function; the message says what would.
     """
     if isinstance(function, partial):
-        return partial(compile_tag(function.func, template), *function.args, **function.keywords)
-    return compile_template(function, signature_of(function), template, option="tags", constant=True)
+        return partial(compile_tag(function.func, template, option), *function.args, **function.keywords)
+    return compile_template(function, signature_of(function), template, option=option, constant=True)
 
 
 def version_suffix(version: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final, get_args
 
 from holdfast._calls import drive
 from holdfast._durations import seconds
-from holdfast.core.limit_changes import pause
+from holdfast.core.limit_changes import admit
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.core.limiting import Limiting
 from holdfast.engine import Engine
@@ -92,7 +92,7 @@ class LimitRules:
 
     def _combine(self, quotas: tuple[Quotas, ...]) -> Buckets:
         """Return what the buckets of several quotas have in common."""
-        texts = all([type(quota) is str for quota in quotas])
+        texts = all(type(quota) is str for quota in quotas)
         found = self._combined.get(quotas) if texts else None
         if found is None:
             found = buckets_of(tuple(each for quota in quotas for each in self.buckets(quota).quotas))
@@ -132,10 +132,9 @@ class LimitRules:
         known = self.limiting.known(check, cost, rule, engine.blocking.monotonic(), patience)
         if known is not None:
             return known
-        decision, left = self.limiting.hit_now(engine.blocking, check, cost, rule, patience)
-        if left and not rule.shadow:
-            drive(pause(self.limiting, engine.blocking, decision, left))
-        return decision
+        if patience and not rule.shadow:
+            return drive(admit(self.limiting, engine.blocking, check, cost, rule, patience))
+        return self.limiting.hit_now(engine.blocking, check, cost, rule)
 
     async def adecide(self, check: Check, cost: int, rule: Rule, patience: float = 0.0) -> LimitDecision:
         """Do what `decide` does, for async callers."""
@@ -145,10 +144,9 @@ class LimitRules:
         known = self.limiting.known(check, cost, rule, engine.asyncio.monotonic(), patience)
         if known is not None:
             return known
-        decision, left = await self.limiting.hit(engine.asyncio, check, cost, rule, patience)
-        if left and not rule.shadow:
-            await pause(self.limiting, engine.asyncio, decision, left)
-        return decision
+        if patience and not rule.shadow:
+            return await admit(self.limiting, engine.asyncio, check, cost, rule, patience)
+        return (await self.limiting.hit(engine.asyncio, check, cost, rule))[0]
 
 
 def admitted(decision: LimitDecision, what: str) -> LimitDecision:

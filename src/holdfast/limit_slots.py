@@ -50,7 +50,7 @@ class Concurrency:
             return self._engine.slots.pretend(self._gate)
         slot = await self._engine.slots.take(port, self._gate)
         if not slot.decision.allowed:
-            raise RateLimited(slot.decision, f"{self._gate.limit} at a time")
+            raise RateLimited(slot.decision, "no slot is free")
         return slot
 
     def _enter(self, owner: object, slot: Slot) -> Slot:

@@ -6,7 +6,7 @@ All that is done once a function is done when decorating; a call adds one key an
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -15,18 +15,17 @@ from holdfast._durations import seconds
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, RateLimited
-from holdfast.key_binding import describe
-from holdfast.keybuilders import CompiledKey, compile_key
+from holdfast.key_binding import describe, instance_name, signature_of
+from holdfast.keybuilders import CompiledKey, compile_key, compile_tag
 from holdfast.limit_rules import LimitRules, checked_cost, checked_rule
 from holdfast.options import KeyOption, refuse_unknown
 from holdfast.policy.decision import LimitDecision
-from holdfast.policy.keys import guard
 from holdfast.policy.quota import Quotas, quotas_of
 from holdfast.typing import Duration
 from holdfast.wrapped import BoundFunction, DecoratedFunction, raw_function
 
 F = TypeVar("F", bound=Callable[..., Any])
-QuotaOption: TypeAlias = Quotas | Callable[..., Quotas | None] | Callable[..., Awaitable[Quotas | None]]
+QuotaOption: TypeAlias = Quotas | Callable[..., Any]
 """One or more quotas, or a function of the call's arguments that gives them; None: this call is not limited."""
 
 
@@ -154,10 +153,11 @@ def limit(find_engine: Callable[[], Engine], quota: QuotaOption, **options: Unpa
 
 def _compile(function: Callable[..., Any], key: KeyOption) -> CompiledKey:
     """Return what names the bucket of a call; without a key, all calls of the function share one."""
-    if key is not None:
+    if key is not None and not isinstance(key, str):
         return compile_key(function, key)
-    name = guard(describe(function), "the function's name")
-    return compile_key(function, name.replace("{", "{{").replace("}", "}}"))
+    template = describe(function).replace("{", "{{").replace("}", "}}") if key is None else key
+    takes_instance = instance_name(signature_of(function)) is not None
+    return CompiledKey(compile_tag(function, template, "key"), key or describe(function), takes_instance)
 
 
 def _said(quota: QuotaOption, options: LimitOptions, function: Callable[..., Any], *, plain: bool) -> _Said:

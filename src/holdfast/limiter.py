@@ -165,7 +165,7 @@ class Limiter:
         """
         check, rule = self._rules.check(quota, key, colocate), self._rules.rule(on_failure, budget)
         patience = seconds(max_wait, "max_wait", zero=True)
-        return admitted(self._rules.decide(check, checked_cost(cost), rule, patience), check.tally.pattern)
+        return admitted(self._rules.decide(check, checked_cost(cost), rule, patience), "throttle")
 
     async def athrottle(
         self,
@@ -181,7 +181,7 @@ class Limiter:
         """Do what `throttle` does, for async callers."""
         check, rule = self._rules.check(quota, key, colocate), self._rules.rule(on_failure, budget)
         patience = seconds(max_wait, "max_wait", zero=True)
-        return admitted(await self._rules.adecide(check, checked_cost(cost), rule, patience), check.tally.pattern)
+        return admitted(await self._rules.adecide(check, checked_cost(cost), rule, patience), "throttle")
 
     def peek(
         self,

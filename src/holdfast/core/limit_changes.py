@@ -83,7 +83,21 @@ async def settle(limiting: Limiting, port: Port, decision: LimitDecision, actual
     return LimitDecision(after.allowed, after.policies, after.degraded, False, cost, charge)
 
 
-async def pause(limiting: Limiting, port: Port, decision: LimitDecision, seconds: float) -> None:
+async def admit(limiting: Limiting, port: Port, check: Check, cost: int, rule: Rule, patience: float) -> LimitDecision:
+    """Hit, and wait for at most `patience` seconds until the hit is admitted and may go on."""
+    until = port.monotonic() + patience
+    while True:
+        decision, wait = await limiting.hit(port, check, cost, rule, patience)
+        if decision.allowed:
+            await _pause(limiting, port, decision, wait)
+            return decision
+        if not wait:
+            return decision
+        await port.sleep(wait)
+        patience = max(0.0, until - port.monotonic())
+
+
+async def _pause(limiting: Limiting, port: Port, decision: LimitDecision, seconds: float) -> None:
     """Wait until an admitted hit may go on; give it back if the wait is cut short."""
     if seconds <= 0:
         return

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from holdfast.commands import Command, Reply, Word
 from holdfast.core.records import Tally
 from holdfast.policy.buckets import constants_of
+from holdfast.policy.limit_fields import item_names
 from holdfast.policy.quota import Quota
 from holdfast.port import Port
 from holdfast.scripts import Script
@@ -36,6 +37,7 @@ class Buckets(NamedTuple):
     """What all buckets of some quotas have in common."""
 
     quotas: tuple[Quota, ...]
+    """As decisions tell of them: each with a name of its own."""
     names: tuple[str, ...]
     """What comes after the key, for each quota."""
     constants: tuple[Word, ...]
@@ -56,10 +58,11 @@ def buckets_of(quotas: tuple[Quota, ...]) -> Buckets:
         ConfigurationError: a burst is too large to be counted exactly.
     """
     constants = tuple(word for quota in quotas for word in constants_of(quota))
+    labels = item_names(quotas)
+    told = tuple(quota.named(label) for quota, label in zip(quotas, labels, strict=True))
     algorithms = [quota.algorithm for quota in quotas]
     names = tuple(quota.bucket for quota in quotas)
-    title = ", ".join(dict.fromkeys(quota.name for quota in quotas))
-    return Buckets(quotas, names, constants, hit_script(algorithms), adjust_script(algorithms), title)
+    return Buckets(told, names, constants, hit_script(algorithms), adjust_script(algorithms), ", ".join(labels))
 
 
 class Check(NamedTuple):

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, TypeAlias, get_args
 
 from holdfast.errors import ConfigurationError
-from holdfast.policy.outcomes import Decided, Outcome, PolicyOutcome
+from holdfast.policy.outcomes import Decided, Named, Outcome, PolicyOutcome
 from holdfast.policy.structured import LARGEST, Bare, write_list
 
 Dialect: TypeAlias = Literal["draft-11", "editor", "legacy", "x-ratelimit", "off"]
@@ -81,7 +81,7 @@ def window(outcome: Outcome) -> int | None:
     return max(0 if outcome.allowed else 1, _bounded(math.ceil(wait)))
 
 
-def item_names(policies: Iterable[PolicyOutcome]) -> tuple[str, ...]:
+def item_names(policies: Iterable[Named]) -> tuple[str, ...]:
     """Return a name of its own for each policy, as two quotas of a minute on two keys share theirs.
 
     The first keeps it, the next gets a number behind it, in the order of the decision: the same in every response.

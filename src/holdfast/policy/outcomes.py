@@ -9,6 +9,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 
+class Named(Protocol):
+    """Something with a name."""
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        ...
+
+
 class Outcome(Protocol):
     """What a decision, or one policy's part in it, says about waiting."""
 

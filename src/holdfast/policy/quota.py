@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias, cast, get_args
 
@@ -24,7 +24,7 @@ ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
 _LARGEST: Final = 10**12
 _MOST: Final = 16
 """Quotas in one text or sequence: each is a bucket to look at in every hit."""
-_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+_NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _ITEM: Final = re.compile(r"(\d[\d_]*) ?/ ?(.+)")
 _PERIODS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _COUNTED: Final = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)")
@@ -94,6 +94,10 @@ class Quota:
     def most(self) -> int:
         """Units that may pass at once: no single hit can ever cost more."""
         return self.limit if self.burst is None else self.burst
+
+    def named(self, name: str) -> Quota:
+        """Return the same quota under another name."""
+        return self if name == self.name else replace(self, name=name)
 
     @property
     def bucket(self) -> str:
@@ -200,7 +204,7 @@ def _default_name(period: float) -> str:
 def _checked_name(name: str) -> str:
     # Callers are often untyped.
     if not isinstance(name, str) or not _NAME.fullmatch(name):  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"name={name!r} must be lower-case letters, digits, '-', '_' and '.', a letter first, 64 at most"
+        msg = f"name={name!r} must be lower-case letters, digits, '-', '_' and '.', a letter first, 80 at most"
         raise ConfigurationError(msg)
     return name
 

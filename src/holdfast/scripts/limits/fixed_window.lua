@@ -11,7 +11,7 @@ local function fixed_window_check(key, limit, period, _, cost)
   local stored = redis.call('GET', key)
   if stored then
     local at, began, counted = string.match(stored, '^(%d+) (%d+) (%d+)$')
-    if at then
+    if at and began - now < FAR then
       local ahead = at - now
       back = ahead > 0
       began = back and began - ahead or tonumber(began)

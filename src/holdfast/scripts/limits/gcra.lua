@@ -5,7 +5,12 @@
 --            drain     by how much the level falls in a microsecond; fill / drain is the time that a unit takes
 -- State      a string: '<at> <level> <fill>', about 40 bytes. A fill other than ours: the quota was changed, and the
 --            units that are in the bucket count as many as before.
+--            Whatever is charged, it has drained in 142 years.
 -- O(1)
+
+local function bounded(level, drain)
+  return math.min(level, FAR * drain, FAR * 1024) -- 2^62 can still be written as a whole number
+end
 
 local function gcra_check(key, capacity, fill, drain, cost)
   local level, back = 0, false
@@ -13,9 +18,9 @@ local function gcra_check(key, capacity, fill, drain, cost)
   if stored then
     local at, was, old = string.match(stored, '^(%d+) (%d+) (%d+)$')
     if at then
-      at, level, old = tonumber(at), tonumber(was), tonumber(old)
+      at, level, old = tonumber(at), bounded(tonumber(was), drain), tonumber(old)
       if old ~= fill then
-        level = math.ceil(level * fill / old)
+        level = old > 0 and bounded(math.ceil(level * fill / old), drain) or 0
       end
       back = at > now
       if not back then
@@ -35,10 +40,7 @@ local function gcra_check(key, capacity, fill, drain, cost)
 end
 
 local function gcra_commit(key, capacity, fill, drain, cost, at, level)
-  if at > now and level < (at - now) * drain then
-    level = (at - now) * drain
-  end
-  level = level + cost * fill
+  level = bounded(level + cost * fill, drain)
   if level > 0 then
     redis.call('SET', key, string.format('%d %d %d', now, level, fill), 'PX', lifetime(level / drain))
   else

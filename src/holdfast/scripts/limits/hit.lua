@@ -3,7 +3,7 @@
 -- KEYS   a bucket for each quota
 -- ARGV   1 'hit', or 'peek' to change nothing
 --        2 units that the hit costs
---        3 for how many microseconds its caller is ready to wait
+--        3 for how many microseconds its caller is ready to wait; counts only where there is one bucket
 --        then for each bucket its algorithm and three constants of that, see there
 -- Reply  {1 admitted | 0 refused, when, and for each bucket: wait, remaining, reset}
 --        when: the instant at which the hit is charged, in microseconds; later than now if its caller has to wait
@@ -46,16 +46,13 @@ for index = 1, #KEYS do
   never = never or wait < 0
 end
 
-local admitted = not never and longest <= patience
-local charged, at = 0, now
-if admitted then
-  charged, at = cost, now + longest
-end
-local reply = {admitted and 1 or 0, now + longest}
+-- Several buckets are not booked ahead: the one that is free sooner would be blocked for all that wait for it alone.
+local charged = not never and longest == 0 and cost or 0
+local reply = {not never and longest == 0 and 1 or 0, now + longest}
 for index = 1, #KEYS do
   local wait, algorithm, x, y, z, back, a, b, c = unpack(buckets[index], 1, 9)
   local last = 3 * index
   reply[last] = wait
-  reply[last + 1], reply[last + 2] = settle(KEYS[index], algorithm, x, y, z, charged, at, back, a, b, c)
+  reply[last + 1], reply[last + 2] = settle(KEYS[index], algorithm, x, y, z, charged, now, back, a, b, c)
 end
 return reply

@@ -20,9 +20,14 @@ local function roll(period, to, start, previous, current)
   return to, 0, 0
 end
 
--- How long after its start a window has room beside the previous one, whose units fade.
+-- How long after its start a window has room beside the previous one, whose units fade: the period without its part
+-- room / previous, worked out in two steps, as Lua would round a product of large periods.
 local function fading(previous, room, period)
-  return previous <= room and 0 or math.max(0, period - math.floor(room * period / previous))
+  if previous <= room then
+    return 0
+  end
+  local rest = period % previous
+  return math.max(0, period - room * ((period - rest) / previous) - math.floor(room * rest / previous))
 end
 
 local function sliding_counter_check(key, limit, period, _, cost)
@@ -30,7 +35,7 @@ local function sliding_counter_check(key, limit, period, _, cost)
   local stored = redis.call('GET', key)
   if stored then
     local at, began, before, counted = string.match(stored, '^(%d+) (%d+) (%d+) (%d+)$')
-    if at then
+    if at and began - now < FAR then
       local ahead = at - now
       back = ahead > 0
       began = back and began - ahead or tonumber(began)
@@ -54,18 +59,23 @@ local function sliding_counter_report(limit, period, _, start, previous, current
   local reset = 0
   if current > 0 then
     reset = start + 2 * period - now
-  elseif previous > 0 or start > now then
+  elseif previous > 0 then
     reset = start + period - now
+  elseif start > now then
+    reset = start - now
   end
   if start > now then
     return 0, reset
   end
-  local counted = current + math.ceil(previous * (start + period - now) / period)
-  return math.max(0, limit - counted), reset
+  local faded = math.ceil(previous * (start + period - now) / period - 0.01)
+  if fading(previous, faded, period) > now - start then
+    faded = faded + 1
+  end
+  return math.max(0, limit - current - faded), reset
 end
 
 local function sliding_counter_commit(key, limit, period, _, cost, at, start, previous, current)
-  if previous == 0 and current == 0 then
+  if previous == 0 and current == 0 and cost > 0 then
     start = at
   end
   start, previous, current = roll(period, at, start, previous, current)

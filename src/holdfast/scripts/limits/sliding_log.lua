@@ -89,7 +89,7 @@ local function sliding_log_commit(key, limit, period, _, cost, at, total, gone, 
 end
 
 local function sliding_log_report(limit, period, _, total, gone, last)
-  return math.max(0, limit - total), total > 0 and last + period - now or 0
+  return last > now and 0 or math.max(0, limit - total), total > 0 and last + period - now or 0
 end
 
 algorithms.sliding_log = {sliding_log_check, sliding_log_commit, sliding_log_report}

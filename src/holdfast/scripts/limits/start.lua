@@ -16,6 +16,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local algorithms = {}
+local FAR = 2 ^ 52 -- microseconds: 142 years. What is farther away is not ours.
 
 -- Return microseconds as the milliseconds after which a key may go.
 local function lifetime(microseconds)
