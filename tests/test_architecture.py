@@ -24,7 +24,7 @@ LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["_orphans", "commands", "port"], 1),
     **dict.fromkeys(["policy", "scripts"], 2),
     **dict.fromkeys(["_annotations", "_cached_errors", "_formats", "_secrets", "_typed"], 3),
-    **dict.fromkeys(["_denials", "_local_limits"], 3),
+    **dict.fromkeys(["_denials", "_local_limits", "_local_slots"], 3),
     **dict.fromkeys(["codec", "compression", "serializers"], 3),
     **dict.fromkeys(["key_arguments", "key_binding", "key_requests", "key_templates", "keybuilders"], 3),
     **dict.fromkeys(["backend", "core"], 4),

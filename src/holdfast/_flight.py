@@ -68,6 +68,7 @@ class Flight:
         "key",
         "lapsed",
         "latest",
+        "leased_until",
         "loaded_from",
         "members",
         "nonce",
@@ -103,7 +104,9 @@ class Flight:
         self.loaded_from = 0
         """The number that calling the loader has among the commands; 0 before."""
         self.nonce = ""
-        """Of the lease that it has, or may have got; in the beginning, of one that another has left behind."""
+        """Of the lease that it has, or may have got."""
+        self.leased_until = 0.0
+        """When that lease runs out unless it is renewed, on the port's monotonic clock."""
         self.unleased = False
         """Whether it loads without a lease, since Redis could not be used."""
         self.cancelled = False

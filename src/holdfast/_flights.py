@@ -12,8 +12,8 @@ Rules.
    members still get the value: they came before. Whether it is stored is for its lease to say. Whoever invalidated a
    tag detaches all flights without a lease: no lease tells what became of their tags. These are joined only by callers
    that cannot use Redis either.
-6. Work whose event loop was closed under it never ends. The next caller of its key forgets it, and takes over the
-   lease that it has left behind, as well as one that an interrupted load could not give back.
+6. Work whose event loop was closed under it never ends. The next caller of its key forgets it; the lease that it has
+   left behind is an orphan, as any that could not be given back, and whoever has to wait for one takes it over.
 7. A flight that replaces what may still be served is joined by those only who have looked at Redis in vain.
 8. Who loads one key and waits for another remembers it, and who blocks a thread remembers for what, so that a circle
    of waiting is seen before it closes.
@@ -25,20 +25,24 @@ import threading
 from collections.abc import Iterable, Iterator
 
 from holdfast._flight import CircularWait, Flight
+from holdfast._orphans import Orphans
 
 
 class Flights:
     """The flights of one layer in this process."""
 
     def __init__(self) -> None:
-        self.after_fork()
+        self.orphans = Orphans()
+        self._forget()
 
     def after_fork(self) -> None:
         """In a child process: the parent's loads will not end here."""
+        self.orphans.after_fork()
+        self._forget()
+
+    def _forget(self) -> None:
         self._lock = threading.Lock()
         self._open: dict[str, Flight] = {}
-        self._orphans: dict[str, str] = {}
-        """Nonces of leases under which nothing runs any more, by key."""
         self._blocked: dict[int, list[Flight]] = {}
         """What the blocking callers in a place wait for; the last one is in the way of all else there."""
 
@@ -121,19 +125,7 @@ class Flights:
             flight.loaded_from = flight.sent
             flight.unleased = not leased
 
-    def orphan(self, key: str, nonce: str) -> None:
-        """Note that a lease is left behind, in case that it cannot be given back."""
-        with self._lock:
-            self._orphans[key] = nonce
-
-    def given_back(self, key: str, nonce: str) -> None:
-        """Note that a lease that was left behind is gone."""
-        with self._lock:
-            if self._orphans.get(key) == nonce:
-                del self._orphans[key]
-
     def _opened(self, flight: Flight) -> Flight:
-        flight.nonce = self._orphans.pop(flight.key, "")
         self._open[flight.key] = flight
         return flight
 
@@ -147,7 +139,7 @@ class Flights:
         if flight is not None and not flight.alive():
             self._remove(flight)
             if flight.nonce:
-                self._orphans[key] = flight.nonce
+                self.orphans.add(key, flight.nonce, flight.leased_until)
             flight.ended()
             return None
         if flight is not None and flight.lapsed():

@@ -15,6 +15,7 @@ from holdfast import _forks
 from holdfast._denials import Denials
 from holdfast._durations import seconds
 from holdfast._local_limits import LocalLimits
+from holdfast._local_slots import LocalSlots
 from holdfast._near import Near
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
@@ -75,7 +76,7 @@ class Engine:
         self.batching = BatchCaching(self.caching)
         self.replicas = max(1, _count(replicas, "replicas"))
         self.limiting = Limiting(self.recorder, Denials(), LocalLimits(self.replicas))
-        self.slots = Slots(self.recorder, self.replicas)
+        self.slots = Slots(self.recorder, LocalSlots(self.replicas))
         self._unwatch: Cancel | None = None
         self._watch_lock = threading.Lock()
         self.backend = Backend(url, self.recorder.emit, **connection)
@@ -155,6 +156,7 @@ class Engine:
         self.caching.nearby.near.after_fork()
         self.limiting.denials.after_fork()
         self.limiting.local.after_fork()
+        self.slots.after_fork()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:
             self._unwatch()

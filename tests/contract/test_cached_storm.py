@@ -114,4 +114,4 @@ def test_no_later_caller_sees_an_older_value(server_topology: Topology, namespac
         assert storm.changes > 20
         assert layer.stats().fills > 5
         flights = layer.engine.caching.flights
-        assert not any([flights._open, flights._orphans, flights._blocked])
+        assert not any([flights._open, flights.orphans, flights._blocked])

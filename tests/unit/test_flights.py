@@ -116,27 +116,15 @@ def test_a_flight_that_needs_no_members_is_not_stopped(flights: Flights, reason:
     assert not stopped
 
 
-def test_who_comes_after_a_closed_loop_takes_over_the_lease_that_it_left(flights: Flights) -> None:
-    """The load never ends; its members are told, and the next flight knows the nonce of its lease. Only one does."""
+def test_a_closed_loop_leaves_its_lease_to_be_taken_over(flights: Flights) -> None:
+    """The load never ends; its members are told, and the lease is an orphan until it runs out."""
     dead = opened(flights)
-    dead.nonce = "its nonce"
+    dead.nonce, dead.leased_until = "its nonce", 7.0
     dead.alive = lambda: False
-    heir = opened(flights)
+    opened(flights)
     assert isinstance(dead.future.exception(0), Abandoned)
-    assert heir.nonce == "its nonce"
-    assert flights.replace("k", HERE).nonce == ""
-
-
-def test_a_lease_that_was_given_back_is_left_to_nobody(flights: Flights) -> None:
-    """A newer one that is left behind meanwhile is still there to be taken over."""
-    flights.orphan("k", "old")
-    flights.given_back("k", "another")
-    flights.given_back("k", "old")
-    assert opened(flights).nonce == ""
-    flights.orphan("l", "old")
-    flights.orphan("l", "new")
-    flights.given_back("l", "old")
-    assert opened(flights, "l").nonce == "new"
+    assert flights.orphans.latest("k") == "its nonce"
+    assert not flights.orphans.left(7.0)
 
 
 def landing() -> Landing:
@@ -237,11 +225,11 @@ def test_work_that_brings_nothing_abandons_its_members() -> None:
 def test_a_child_process_forgets_everything(flights: Flights) -> None:
     """And what was begun before the fork can still be ended in the child."""
     loading = opened(flights)
-    flights.orphan("other", "nonce")
+    flights.orphans.add("other", "nonce", 7.0)
     wait(flights, loading, blocked=THERE)
     flights.after_fork()
     assert not flights.has("k")
-    assert opened(flights, "other").nonce == ""
+    assert not flights.orphans
     flights.end_wait(loading, THERE, ())
     flights.leave(loading)
     flights.close(loading)

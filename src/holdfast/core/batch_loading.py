@@ -57,12 +57,12 @@ class BatchLoading:
                 if not await asking.wait(work.deadline):
                     return
         except Exception as error:  # Redis, where the layer does not go on without it
-            await self._leasing.give_back_all(port, _left(riders))
+            await self._leasing.returning.give_back(port, _left(riders))
             self._fail(riders, error)
         except BaseException as error:  # it belongs to the caller that opened the flights; the others start again
             for each in riders:
                 self._flights.close(each.flight)
-            await self._leasing.give_back_at_last(port, _left(riders), error)
+            await self._leasing.returning.give_back_at_last(port, _left(riders), error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise  # the program is to end, even if that caller has left
         finally:
@@ -101,7 +101,7 @@ class BatchLoading:
         left = [one for one in held if not one.flight.future.done()]
         for one in left:
             self._flights.close(one.flight)
-        await self._leasing.give_back_all(
+        await self._leasing.returning.give_back(
             port, [(one.call, one.lease.token) for one in left if one.lease.token], failed
         )
         for one in left:

@@ -88,7 +88,7 @@ class BatchSettling:
         ready = [(load.held, load.end) for load in loads if isinstance(load.end, Loaded) and load.held.lease.granted]
         sent = {held.call.key for held, _ in ready}
         lost = [(load.held.call, load.held.lease.token) for load in loads if load.held.call.key not in sent]
-        await self._leasing.give_back_all(port, [(call, token) for call, token in lost if token])
+        await self._leasing.returning.give_back(port, [(call, token) for call, token in lost if token])
         ends = await self._send(port, plan, ready) if ready else {}
         for load in loads:
             call, flight, _ = load.held
@@ -120,6 +120,7 @@ class BatchSettling:
                 ends[call.key] = self._settling.ended(port, call, lease, loaded, ending, reply, versions, moment)
             return ends
         except BackendError as error:
+            self._leasing.returning.renounce(port, [(held.call, held.lease.token) for held, _ in ready])
             self._leasing.reading.failed("fill", plan, error)
             if ready[0][0].call.force:
                 raise  # a refresh was asked for; what it was to replace is still there

@@ -9,7 +9,6 @@ for those who had joined the flight before it was sent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -19,16 +18,14 @@ from holdfast.commands import Command, Reply
 from holdfast.core.call import Call, Look
 from holdfast.core.plan import Plan
 from holdfast.core.reading import Reading
+from holdfast.core.returning import NONCE, Returning
 from holdfast.core.sending import chunks, send
 from holdfast.errors import BackendError, BackendTimeout
-from holdfast.policy.frame import instant
-from holdfast.policy.freshness import Versions, parse_versions, retry_pause
+from holdfast.policy.freshness import Versions, parse_versions
 from holdfast.policy.waiting import pause
 from holdfast.port import Cancel, Port, WaitOver
 from holdfast.scripts import cache as scripts
 
-NONCE: Final = 16
-"""How many characters of a token are the nonce that was sent for it."""
 _VALUE: Final = 0
 _GRANTED: Final = 1
 _RENEWED_FOR: Final = 10
@@ -39,7 +36,7 @@ class Lease(NamedTuple):
     """The right to store what is loaded from now on."""
 
     token: str = ""
-    """As granted; only its first half, the nonce, if the reply never came; empty if there is none."""
+    """As granted; empty if there is none."""
     granted: bool = False
     versions: Mapping[str, Versions | None] = {}
     """The tags of the call as they were before the load."""
@@ -80,12 +77,14 @@ class Known(NamedTuple):
 
 
 class Leasing:
-    """Asks for leases, keeps them while a load runs, and gives them back."""
+    """Asks for leases, and keeps them while a load runs."""
 
     def __init__(self, flights: Flights, reading: Reading) -> None:
         self.flights = flights
         self.reading = reading
         self.names = reading.names
+        self.orphans = flights.orphans
+        self.returning = Returning(flights, reading.names)
 
     async def obtain(self, port: Port, call: Call, flight: Flight) -> Lease | None:
         """Return the lease of a key; None if the flight has landed or given up, so that nothing is to be loaded.
@@ -105,22 +104,27 @@ class Leasing:
                     return answer
         except BaseException as error:
             if flight.nonce and not isinstance(error, Exception):
-                await self.give_back_at_last(port, [(call, flight.nonce)], error)
+                await self.returning.give_back_at_last(port, [(call, flight.nonce)], error)
             raise
         finally:
             asking.hang_up()
 
     def unheard(self, asking: Sequence[Asking], error: BackendError) -> list[Lease]:
-        """Return what follows when those who asked together got no reply: ask again, or load without a lease."""
+        """Return what follows when those who asked together got no reply: ask again, or load without a lease.
+
+        They may have got leases all the same, under which nothing will run.
+        """
+        for one in asking:
+            one.renounce()
         if not isinstance(error, BackendTimeout) and not any(one.unanswered for one in asking):
             for one in asking:
-                one.unanswered = True  # once more, in place of what the lost one may have got
+                one.unanswered = True
             return [AGAIN] * len(asking)
         call = asking[0].call
         self.reading.failed("acquire", call.plan, error)
         if call.force:
             raise error  # a refresh was asked for; what it was to replace is still there
-        return [Lease(one.flight.nonce) for one in asking]
+        return [NO_LEASE] * len(asking)
 
     def tag_reads(self, plan: Plan, tags: Sequence[str], nonce: str) -> list[Command]:
         """Return what reads the tags of entries before their load, and the epoch if the load may add tags."""
@@ -140,7 +144,7 @@ class Leasing:
             return port.monotonic() > until
 
         for load in held:
-            load.flight.lapsed = has_lapsed
+            load.flight.lapsed, load.flight.leased_until = has_lapsed, until
 
         async def renew() -> bool:
             nonlocal left, loads, until
@@ -151,6 +155,8 @@ class Leasing:
             except BackendError:
                 return left > 0  # it may be back in time
             until = sent + seconds
+            for load in loads:
+                load.flight.leased_until = until
             if left <= 0:
                 for load in loads:  # who comes now need not wait for what hangs
                     self.flights.close(load.flight)
@@ -170,57 +176,6 @@ class Leasing:
                 self.flights.close(load.flight)  # who comes now need not wait for what will not be stored
         return [load for load, held in zip(loads, replies, strict=True) if held]
 
-    def give_back(self, call: Call, token: str, now: float | None = None) -> Command:
-        """Return what ends a lease without a result.
-
-        Args:
-            call: what was to be loaded.
-            token: the token of the lease, or its nonce.
-            now: if the load failed, when; then the next one is tried after a pause in which what is stored is served.
-        """
-        places = self.names.places(call.key)
-        extra = call.plan.leeway.extra
-        retry_at = instant(now + retry_pause(extra)) if now is not None and extra else b""
-        return scripts.abandon(
-            places.value or places.lease, places.lease, token=token, channel=places.news, retry_at=retry_at
-        )
-
-    async def give_back_at_last(self, port: Port, leases: Sequence[tuple[Call, str]], error: BaseException) -> None:
-        """End leases, each given by its call and its token, when the work is cancelled or interrupted by an error.
-
-        Here and now, since a loop that is about to end waits for the work that it has cancelled, and for no other. If
-        that is cut short too, it is tried afterwards; and the next load in this process takes over what is left.
-        """
-        for call, token in leases:
-            self.flights.orphan(call.key, token[:NONCE])
-        if not isinstance(error, GeneratorExit):  # then nothing may be awaited any more
-            try:
-                await self.give_back_all(port, leases)
-            except BaseException as again:
-                self._give_back_afterwards(port, leases)
-                if isinstance(again, KeyboardInterrupt | SystemExit):
-                    raise
-            return
-        self._give_back_afterwards(port, leases)
-
-    def _give_back_afterwards(self, port: Port, leases: Sequence[tuple[Call, str]]) -> None:
-        with suppress(RuntimeError):  # the loop is gone
-            port.afterwards(lambda: self.give_back_all(port, leases))
-
-    async def give_back_quietly(self, port: Port, call: Call, token: str) -> None:
-        """End a lease if that can be done now; otherwise it runs out."""
-        await self.give_back_all(port, [(call, token)])
-
-    async def give_back_all(self, port: Port, leases: Sequence[tuple[Call, str]], now: float | None = None) -> None:
-        """End several leases if that can be done now; `now` is as for `give_back`."""
-        for chunk in chunks(leases):
-            try:
-                await send(port, [self.give_back(call, token, now) for call, token in chunk])
-            except BackendError:
-                return
-            for call, token in chunk:
-                self.flights.given_back(call.key, token[:NONCE])
-
 
 AGAIN: Final = Lease("again")
 """Instead of a lease: ask again at once."""
@@ -236,6 +191,8 @@ class Asking:
     flight: Flight
     seen: bytes
     """The id of the value that is known and cannot be used."""
+    replaced: str = ""
+    """The nonce of an orphaned lease that its latest command takes over."""
     unanswered: bool = False
     watched: str = ""
     """The load that it waits for, if that leaves its result under its token."""
@@ -271,22 +228,25 @@ class Asking:
 
     def acquire(self) -> Command:
         """Return the command that asks for the lease. From now on it counts as sent."""
-        replaced, self.flight.nonce = self.flight.nonce, self.port.token()
+        self.leasing.returning.tend(self.port)
+        call, nonce = self.call, self.port.token()
+        self.flight.nonce, self.flight.leased_until = nonce, self.port.monotonic() + call.plan.lease
         self.number = self.leasing.flights.send(self.flight)
-        call, nonce = self.call, self.flight.nonce
         places = self.leasing.names.places(call.key)
         left: str | None = places.value or None
+        self.replaced = self.leasing.orphans.latest(call.key)
         if call.force:
-            left, replaced = None, "*"
+            left, self.replaced = None, "*"
         elif self.watched:
             left = places.result(self.watched)
         return scripts.acquire(
-            places.lease, left, nonce=nonce, seconds=call.plan.lease, seen=self.seen, replace=replaced
+            places.lease, left, nonce=nonce, seconds=call.plan.lease, seen=self.seen, replace=self.replaced
         )
 
     def heard(self, reply: Reply, known: Known) -> Lease | Taken | bytes:
         """Return what a reply brings: the lease, that another has it, or a value to look at."""
         kind, found, *rest = reply
+        key, orphans = self.call.key, self.leasing.orphans
         self.unanswered = False
         if kind != _GRANTED:
             self.flight.nonce = ""
@@ -295,10 +255,18 @@ class Asking:
             return value
         token = found.decode("ascii", "replace")
         if kind == _GRANTED:
+            orphans.remove(key, self.replaced)
             return Lease(token, True, known.versions, known.epoch)
+        if orphans.recall(key, token[:NONCE]):
+            return AGAIN  # to take it over, since that load is over
         if not self.call.plan.keeps:
             self.watched, self.watched_at = token, self.number
         return Taken(float(rest[0]) / 1000)
+
+    def renounce(self) -> None:
+        """Note that nothing will run under the lease that was asked for last."""
+        self.leasing.returning.renounce(self.port, [(self.call, self.flight.nonce)])
+        self.flight.nonce = ""
 
     def land(self, look: Look) -> bool:
         """Give the members what another process has stored, if it is fresh; say whether it is.

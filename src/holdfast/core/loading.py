@@ -15,7 +15,7 @@ from holdfast.core.leasing import NO_LEASE, Held, Lease, Leasing
 from holdfast.core.nearby import Nearby
 from holdfast.core.records import Recorder
 from holdfast.core.settling import Settling
-from holdfast.errors import BackendError, ConfigurationError
+from holdfast.errors import ConfigurationError
 from holdfast.events import LoadFailed
 from holdfast.policy.frame import Unreadable
 from holdfast.port import Port
@@ -63,7 +63,7 @@ class Loading:
             flight.interruption = error
             self._flights.close(flight)
             if lease.token:
-                await self.leasing.give_back_at_last(port, [(call, lease.token)], error)
+                await self.leasing.returning.give_back_at_last(port, [(call, lease.token)], error)
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise  # the program is to end, even if that caller has left
             return
@@ -73,7 +73,7 @@ class Loading:
             await self._give_up(port, call, flight, lease, error)
         except BaseException as error:
             if lease.token:
-                await self.leasing.give_back_at_last(port, [(call, lease.token)], error)
+                await self.leasing.returning.give_back_at_last(port, [(call, lease.token)], error)
             raise
 
     async def _failed(
@@ -96,8 +96,7 @@ class Loading:
         """Give the lease back, and an error to the members."""
         self._flights.close(flight)
         if lease.token:
-            with suppress(BackendError):  # it runs out
-                await port.call(self.leasing.give_back(call, lease.token, port.now() if failed else None))
+            await self.leasing.returning.give_back(port, [(call, lease.token)], port.now() if failed else None)
         if not flight.future.done():
             flight.fail(error)
 

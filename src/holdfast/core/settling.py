@@ -116,8 +116,6 @@ class Settling:
         """Store what was loaded, or give the lease back; return whether it is stored, and proven for every member."""
         self.close(flight)
         if not lease.granted:
-            if lease.token:
-                await self._leasing.give_back_quietly(port, call, lease.token)
             return False, not call.late
         try:
             ending = self.ending(call, lease, loaded)
@@ -125,6 +123,7 @@ class Settling:
                 return await self._fill(port, call, flight, lease, loaded, ending)
             return self.ended(port, call, lease, loaded, ending, await port.call(ending.command))
         except BackendError as error:
+            self._leasing.returning.renounce(port, [(call, lease.token)])
             self._reading.failed("fill", call.plan, error)
             if call.force:
                 raise  # a refresh was asked for; what it was to replace is still there
@@ -141,7 +140,7 @@ class Settling:
         if call.force and not loaded.fresh:  # a refresh removes what it was to replace
             return Ending("remove", scripts.invalidate(places.value or places.lease, places.lease, channel=places.news))
         if loaded.raw is None or not loaded.fresh:
-            return Ending("give back", self._leasing.give_back(call, lease.token))
+            return Ending("give back", self._leasing.returning.command(call.key, lease.token))
         fill = scripts.fill(
             places.value or places.result(lease.token),
             places.lease,

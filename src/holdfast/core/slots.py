@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from holdfast._local_slots import LocalSlots
 from holdfast.core.limit_checks import Rule
 from holdfast.core.records import Recorder, Tally
+from holdfast.core.slot_leaving import Leaving
 from holdfast.errors import BackendError
 from holdfast.events import LimitDegraded, Limited, SlotLost
 from holdfast.policy.decision import LimitDecision, PolicyDecision
@@ -36,12 +38,16 @@ class Gate:
 class Slot:
     """One slot that is held, or that nobody can say anything about, as long as Redis is away."""
 
-    __slots__ = ("_renewal", "decision", "lost", "token")
+    __slots__ = ("_renewal", "decision", "lost", "process", "token", "until")
 
-    def __init__(self, token: str, decision: LimitDecision) -> None:
+    def __init__(self, token: str, decision: LimitDecision, process: object = None) -> None:
         self.token = token
+        self.process = process
+        """What is another object in a forked child, whose parent holds the slot."""
         self.decision = decision
         """What was decided when it was taken."""
+        self.until = 0.0
+        """When its lease has run out for certain, on the clock that never jumps."""
         self.lost = False
         """Whether its lease has run out while it was held, so that another may have it, too."""
         self._renewal: Cancel | None = None
@@ -60,11 +66,17 @@ class Slot:
 class Slots:
     """Takes slots, keeps them, and gives them back."""
 
-    def __init__(self, recorder: Recorder, replicas: int) -> None:
+    def __init__(self, recorder: Recorder, local: LocalSlots) -> None:
         self.recorder = recorder
-        self._replicas = replicas
-        self._here: dict[str, set[str]] = {}
-        """Tokens of those that were granted without Redis, by key."""
+        self._local = local
+        self._leaving = Leaving(recorder)
+        self._process = object()
+
+    def after_fork(self) -> None:
+        """In a child process: every slot so far is the parent's."""
+        self._process = object()
+        self._local.after_fork()
+        self._leaving.after_fork()
 
     async def take(self, port: Port, gate: Gate) -> Slot:
         """Return a slot; its decision says whether it may be used."""
@@ -75,15 +87,22 @@ class Slots:
             taken, left, first = await port.call(command._replace(patience=gate.rule.budget))
         except BackendError as error:
             self.recorder.backend_failed(gate.tally, "take", error)
-            return Slot(token, self._without_redis(gate, token))
+            slot = self._slot(token, self._without_redis(gate, token))
+            if not slot.decision.allowed:  # nobody will give it back, and it may have been taken all the same
+                self._leaving.renounce(port, gate.key, token, gate.lease)
+            return slot
         except BaseException:
-            port.afterwards(lambda: self._leave(port, gate, token))
+            self._leaving.renounce_at_last(port, gate.key, token, gate.lease)
             raise
         if not taken:
-            return Slot(token, self._refuse(gate, _decision(gate, allowed=False, wait=min(_SOON, first / 1000))))
-        slot = Slot(token, _decision(gate, allowed=True, left=left))
-        slot.renew_by(port.every(gate.lease / 3, lambda: self._renew(port, gate, slot, asked)))
+            return self._slot(token, self._refuse(gate, _decision(gate, allowed=False, wait=min(_SOON, first / 1000))))
+        slot = self._slot(token, _decision(gate, allowed=True, left=left))
+        slot.until = asked + gate.lease
+        slot.renew_by(port.every(gate.lease / 3, lambda: self._renew(port, gate, slot)))
         return slot
+
+    def _slot(self, token: str, decision: LimitDecision) -> Slot:
+        return Slot(token, decision, self._process)
 
     def pretend(self, gate: Gate) -> Slot:
         """Return a slot that was not asked for: the layer is disabled."""
@@ -91,30 +110,25 @@ class Slots:
 
     async def give_back(self, port: Port, gate: Gate, slot: Slot) -> None:
         """Give a slot back, also one that may have been taken without our hearing of it."""
-        slot.end_renewals()
-        if not slot.token:
+        if slot.process is not self._process:
             return
-        self._here.get(gate.key, set()).discard(slot.token)
-        try:
-            await self._leave(port, gate, slot.token)
-        except BaseException:
-            port.afterwards(lambda: self._leave(port, gate, slot.token))
-            raise
+        slot.end_renewals()
+        if not slot.decision.degraded and slot.decision.shadow:
+            return  # it was refused, and let in all the same
+        self._local.leave(gate.key, slot.token)
+        await self._leaving.leave(port, gate.key, slot.token, gate.lease, gate.rule.budget, gate.tally)
 
-    async def _leave(self, port: Port, gate: Gate, token: str) -> None:
-        command = scripts.leave_slot(gate.key, token=token)
-        try:
-            await port.call(command._replace(patience=gate.rule.budget))
-        except BackendError as error:  # its lease will run out
-            self.recorder.backend_failed(gate.tally, "leave", error)
-
-    async def _renew(self, port: Port, gate: Gate, slot: Slot, since: float) -> bool:
+    async def _renew(self, port: Port, gate: Gate, slot: Slot) -> bool:
         """Renew a slot; say whether to go on."""
+        asked = port.monotonic()
+        command = scripts.keep_slot(gate.key, token=slot.token, seconds=gate.lease)
         try:
-            kept = await port.call(scripts.keep_slot(gate.key, token=slot.token, seconds=gate.lease))
+            kept = await port.call(command._replace(patience=gate.lease / 3))
         except BackendError as error:
             self.recorder.backend_failed(gate.tally, "keep", error)
-            return True  # it may come back in time; if not, the next answer says so
+            kept = port.monotonic() < slot.until  # then the next try may still be in time
+        else:
+            slot.until = asked + gate.lease
         if not kept:
             slot.lost = True
             self.recorder.emit(SlotLost(gate.tally.pattern, gate.key))
@@ -122,15 +136,11 @@ class Slots:
 
     def _without_redis(self, gate: Gate, token: str) -> LimitDecision:
         rule = gate.rule
-        allowed = rule.on_failure == "open"
-        left = gate.limit
+        left = gate.limit if rule.on_failure == "open" else None
         if rule.on_failure == "local":
-            share = max(1, gate.limit // self._replicas)
-            here = self._here.setdefault(gate.key, set())
-            allowed, left = len(here) < share, max(0, share - len(here) - 1)
-            if allowed:
-                here.add(token)
-        decision = _decision(gate, allowed=allowed, left=left, wait=_SOON, degraded=True)
+            left = self._local.take(gate.key, token, gate.limit)
+        allowed = left is not None
+        decision = _decision(gate, allowed=allowed, left=left or 0, wait=_SOON, degraded=True)
         if self.recorder.hooks:
             self.recorder.emit(LimitDegraded(gate.tally.pattern, rule.on_failure, allowed or rule.shadow))
         return decision if allowed else self._refuse(gate, decision)

@@ -5,8 +5,8 @@
 -- ARGV   1 nonce: 16 characters, new for every send
 --        2 lease in milliseconds
 --        3 id of the value that the caller has seen and cannot use, '' if none
---        4 the nonce of an earlier send of the same call whose reply never came: its lease, under which nothing runs,
---          is taken over; '*' takes the lease from whoever holds it; '' replaces nothing
+--        4 the nonce of a lease under which nothing runs any more: it is taken over; '*' takes the lease from whoever
+--          holds it; '' replaces nothing
 -- Reply  {0, value}                 somebody has filled since the caller looked
 --        {1, token}                 granted: load, then fill with this token
 --        {2, token, milliseconds}   another caller loads: its token, and how long its lease still lasts

@@ -35,7 +35,7 @@ def acquire(
         nonce: 16 characters, new for every send.
         seconds: how long the lease lasts.
         seen: id of the value that the caller has read and cannot use.
-        replace: nonce of an earlier send whose reply never came, or ``"*"`` to take the lease from whoever holds it.
+        replace: nonce of a lease under which nothing runs any more, or ``"*"`` to take it from whoever holds it.
 
     Returns:
         The command; its reply is ``[0, value]``, ``[1, token]`` granted, or ``[2, token, milliseconds]`` wait.

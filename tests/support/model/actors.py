@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -40,6 +40,8 @@ class Actor:
     cancelled: bool = False
     leased: bool = False
     """Whether an `acquire` that it sent was granted."""
+    granted: list[bytes] = field(default_factory=list)
+    """The tokens that it was granted and has not loaded under yet."""
     result: Any = None
     error: BaseException | None = None
     rank: float = 0.0

@@ -105,6 +105,8 @@ BUGS: Final = (
 MORE: Final = (
     Bug("fill_no_compare", "P4", _KEY, {"fill": ("redis.call('GET', KEYS[2]) == ARGV[1]", "true")}),
     Bug("own_tag_invalidation_detaches_nothing", "P1", "failures: many", plant=core.no_detaching_of_unleased),
+    Bug("running_load_is_taken_over", "P2", _KEY, plant=core.running_loads_taken_over),
+    Bug("orphans_are_not_given_back", "books", "failures: commands", plant=core.orphans_not_tended),
     Bug("circle_of_waiting_is_not_seen", "P3", "key: nested", plant=core.circles_not_seen),
     Bug("flight_stays_on_the_map", "books", _KEY, plant=core.flights_not_closed),
     Bug("bell_is_not_hung_up", "books", _KEY, plant=core.no_hanging_up),

@@ -9,9 +9,11 @@ import pytest
 from holdfast import commands
 from holdfast._flight import PROVEN, Bell, Flight, Landing
 from holdfast._flights import Flights
+from holdfast._orphans import Orphans
 from holdfast.core import leasing
 from holdfast.core.leasing import Asking
 from holdfast.core.loading import Loading
+from holdfast.core.returning import Returning
 from holdfast.core.settling import Ending, Settling
 from holdfast.policy.names import Places
 
@@ -118,6 +120,22 @@ def no_detaching(patch: pytest.MonkeyPatch) -> None:
 def no_detaching_of_unleased(patch: pytest.MonkeyPatch) -> None:
     """Whoever invalidates a tag leaves the loads joinable that no lease refuses."""
     patch.setattr(Flights, "detach_unleased", lambda _: None)
+
+
+def running_loads_taken_over(patch: pytest.MonkeyPatch) -> None:
+    """Whoever is told to wait takes over the lease, even if another process loads under it."""
+
+    def recall(self: Orphans, key: str, nonce: str) -> bool:
+        self.remove(key, nonce)
+        self.add(key, nonce, float("inf"))
+        return True
+
+    patch.setattr(Orphans, "recall", recall)
+
+
+def orphans_not_tended(patch: pytest.MonkeyPatch) -> None:
+    """A lease that could not be given back is left to run out."""
+    patch.setattr(Returning, "tend", lambda *_: None)
 
 
 def circles_not_seen(patch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,17 @@ class SourceDown(Exception):  # noqa: N818 - what happened
 
 
 async def load(play: Play) -> int:
+    """Load, under the leases that the actor was granted for it."""
+    tokens, current[0].granted = current[0].granted, []
+    running = play.world.ledger.running
+    running.update(tokens)
+    try:
+        return await _read(play)
+    finally:
+        running.difference_update(tokens)
+
+
+async def _read(play: Play) -> int:
     """Read the source at some moment; a stubborn loader goes on when it is cancelled.
 
     Returns:

@@ -2,7 +2,8 @@
 
 It looks at every command that is executed, at its reply, and at what it left behind:
 
-    P2   a lease is granted only if no other is alive, or if it is taken over on purpose
+    P2   a lease is granted only if no other is alive, or if it is taken over on purpose; and none is taken over as left
+         behind, or given back, while its load runs
     P2b  and not if another fill has landed since the caller looked
     P4   a fill is stored only under a lease that is alive
     P5   every key has a time to live
@@ -35,6 +36,8 @@ class Ledger:
         self._world = world
         self._alive: dict[bytes, tuple[bytes, int]] = {}
         """By key, the token and until when it may last."""
+        self.running: set[bytes] = set()
+        """The tokens under which loads run."""
 
     def execute(self, command: Command) -> Reply:
         """Execute a command, and see that it kept the rules."""
@@ -71,6 +74,8 @@ class Ledger:
         holder = self._holder(keys[0])
         if holder is not None and replace != b"*" and holder[:16] != replace:
             self._world.broken("P2", f"{reply[1]!r} was granted while {holder!r} is alive")
+        if replace != b"*":
+            self._see_idle(holder)
         if len(keys) > 1 and left is not None and left[2:34] != seen:
             self._world.broken("P2b", f"{reply[1]!r} was granted though {left[2:34]!r} had landed")
         self._alive[keys[0]] = reply[1], int(self._world.time * 1000) + int(lasts)
@@ -89,7 +94,12 @@ class Ledger:
     def _abandon(self, keys: list[bytes], words: list[bytes], reply: Reply, before: bytes | None) -> None:
         holder = self._holder(keys[1])
         if holder is not None and words[0] in {holder, holder[:16]}:
+            self._see_idle(holder)
             del self._alive[keys[1]]
+
+    def _see_idle(self, holder: bytes | None) -> None:
+        if holder in self.running:
+            self._world.broken("P2", f"{holder!r} counted as left behind while its load runs")
 
     def _invalidate(self, keys: list[bytes], words: list[bytes], reply: Reply, before: bytes | None) -> None:
         self._alive.pop(keys[1], None)

@@ -10,9 +10,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from holdfast.backend.slots import slot_of
 from holdfast.commands import Command, Reply
 from holdfast.port import Cancel, Listener, WaitOver
 from support.model.actors import SUSPENDED, Actor, current
+from support.model.ledger import script_of
 from support.model.lines import Batch, Line, Sent
 from support.model.world import World
 
@@ -52,8 +54,10 @@ class WorldPort:
         if batch.error is not None:
             self._home.failures += 1
             raise batch.error
-        if isinstance(batch.replies[0], list) and batch.replies[0][:1] == [1] and len(batch.replies[0]) == 2:
-            actor.leased = True
+        for command, reply in zip(commands, batch.replies, strict=True):
+            if script_of(command) == "acquire" and reply[0] == 1:
+                actor.leased = True
+                actor.granted.append(reply[1])
         return batch.replies
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
@@ -61,6 +65,9 @@ class WorldPort:
         if not self._world.cluster:
             return await self.pipeline([command for group in steps for command in group])
         return [reply for group in steps for reply in await self.pipeline(group)]
+
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        return [slot_of(key) if self._world.cluster else 0 for key in keys]
 
     def now(self) -> float:
         return self._world.time

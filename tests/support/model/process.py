@@ -80,6 +80,6 @@ class Process:
             self.caching.nearby._own,
             ears[1:] if self.plan.near else ears,
         ]
-        if not (self.failures or any(port.closed for port in self.ports)):
-            books.append(flights._orphans)
+        if not any(port.closed for port in self.ports):
+            books.append(flights.orphans)
         return [] if self.dead else [book for book in books if book]
