@@ -1,7 +1,8 @@
 """Redis commands as values.
 
 A command says all that the backend needs to send it well: the words, the keys (for the cluster slot), whether it may be
-sent twice, how replies of its parts merge, and how long it may block on purpose. Nothing here talks to Redis.
+sent twice, how replies of its parts merge, how long it may block on purpose, and how long its caller waits at most.
+Nothing here talks to Redis.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ class Command(NamedTuple):
     """What to send when the server answers NOSCRIPT: the same call as EVAL."""
     script: str = ""
     """The name of the script that it calls."""
+    patience: float | None = None
+    """Seconds after which its caller gives up, wherever it is by then; the server may still execute it.
+
+    None waits as long as the connection's time-outs allow. In a pipeline the least patient command decides for all.
+    """
 
     @property
     def name(self) -> str:

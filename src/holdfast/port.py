@@ -70,7 +70,7 @@ class Port(Protocol):
 
         Raises:
             BackendUnavailable: it was not executed, or nobody knows.
-            BackendTimeout: no answer in time.
+            BackendTimeout: no answer in time: that of the connection, or the command's own patience.
             BackendError: Redis refused it.
         """
         ...
@@ -78,7 +78,7 @@ class Port(Protocol):
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies in order. Not a transaction.
 
-        A refused command raises after all replies were read.
+        A refused command raises after all replies were read. The patience of the least patient command holds for all.
         """
         ...
 
@@ -86,7 +86,14 @@ class Port(Protocol):
         """Send groups of commands so that each group is executed after the one before it; return all replies in order.
 
         On one server that is one pipeline, on a cluster one a group. A refused command raises; later groups may not
-        have been sent then.
+        have been sent then. The patience of the least patient command holds for all groups together.
+        """
+        ...
+
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        """Return a number for each key; only keys with the same number may be in one script or transaction.
+
+        On a cluster it is the key's hash slot, elsewhere 0 for all of them.
         """
         ...
 

@@ -29,8 +29,13 @@ class Opened:
 
     async def outcome(self, *words: str | bytes | int, repeatable: bool = False, blocks: float | None = None) -> Reply:
         """Do what `call` does, but return what it raises."""
+        keys = (str(words[1]),) if len(words) > 1 else ()
+        return await self.outcome_of(Command(words, keys, repeatable, blocks=blocks))
+
+    async def outcome_of(self, command: Command) -> Reply:
+        """Send a command and return its reply, or what is raised instead."""
         try:
-            return await self.call(*words, repeatable=repeatable, blocks=blocks)
+            return await self.port.call(command)
         except Exception as error:
             return error
 

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from itertools import combinations
 from typing import Any, Final
 
 from holdfast import Layer, scripts
 from holdfast.commands import Command, Reply
+from holdfast.policy.quota import ALGORITHMS
+from holdfast.scripts import limits
 from support.recording import Seen
 from support.standalone import Standalone
 
-_ALL: Final = [scripts.load(each.name[:-4]) for each in files(scripts).iterdir() if each.name.endswith(".lua")]
+_OF_LIMITS: Final = [
+    make(some)
+    for count in range(1, len(ALGORITHMS) + 1)
+    for some in combinations(ALGORITHMS, count)
+    for make in (limits.hit_script, limits.adjust_script)
+]
+"""Put together from the algorithms that a call needs."""
+_ALL: Final = [
+    *(scripts.load(each.name[:-4]) for each in files(scripts).iterdir() if each.name.endswith(".lua")),
+    *(scripts.load(f"limits/slot_{verb}") for verb in ("take", "keep", "leave")),
+    *_OF_LIMITS,
+]
 _NAMES: Final = {text.encode(): each.name for each in _ALL for text in (each.digest, each.source)}
 
 
 def named(sent: Command | Seen) -> str:
     """Return what a command is called: a script by its own name, such as ``"fill"``."""
-    if isinstance(sent, Command) or not sent.name.startswith("EVAL"):
-        return sent.name
-    return _NAMES[sent.words[1]]
+    if isinstance(sent, Seen) and sent.name.startswith("EVAL"):
+        return _NAMES[sent.words[1]].removeprefix("limits/")
+    return sent.name.removeprefix("limits/")
 
 
 def teach(nodes: Iterable[Standalone]) -> None:

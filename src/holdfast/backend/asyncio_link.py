@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from weakref import finalize
 
 from holdfast.backend.abandon import abandon, keep
 from holdfast.backend.connections import open_asyncio
-from holdfast.backend.failures import WireBroken
+from holdfast.backend.deadline import Deadline
+from holdfast.backend.failures import WireBroken, too_late
 from holdfast.backend.link import FindAddress, Verify
 from holdfast.backend.multiplex import Multiplex
 from holdfast.backend.topology import Address, Topology
@@ -75,22 +77,22 @@ class AsyncioLink:
         self._closed = False
         finalize(self, _let_go, self._seats)  # when nobody uses it any more, or the interpreter exits
 
-    async def ask(self, command: Command) -> Reply:
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
         if command.blocks is not None:
-            return await self._ask_apart(command, command.blocks or DAY)
-        return await (self._current() or await self._connect()).ask(command)
+            return await self._ask_apart(command, command.blocks or DAY, deadline)
+        return await (self._current() or await self._connect(deadline)).ask(command, deadline)
 
-    def begin(self, command: Command) -> asyncio.Future[Reply] | None:
-        """Send a repeatable command at once, and return what its reply comes to; None if `ask` has to see to it."""
+    def begin(self, command: Command, deadline: Deadline | None) -> asyncio.Future[Reply] | None:
+        """Send a command at once, and return what its reply comes to; None if `ask` has to see to it."""
         seat = self._last
         if seat is None or seat.connection is None or seat.loop is not asyncio.get_running_loop():
             return None
-        return seat.connection.begin(command)
+        return seat.connection.begin(command, deadline) if command.blocks is None else None
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
-        return await (self._current() or await self._connect()).ask_all(commands)
+        return await (self._current() or await self._connect(deadline)).ask_all(commands, deadline)
 
     def _current(self) -> Multiplex | None:
         """Return the connection of the running loop if there is an open one."""
@@ -118,13 +120,16 @@ class AsyncioLink:
             _forsake(other)
         return seat
 
-    async def _connect(self) -> Multiplex:
-        """Open the loop's connection, once for all who want it; a cancelled caller does not stop the opening."""
+    async def _connect(self, deadline: Deadline | None) -> Multiplex:
+        """Open the loop's connection, once for all who want it; a caller that leaves does not stop the opening."""
         seat = self._take_seat()
         if seat.opening is None:
             seat.opening = seat.loop.create_task(self._open(seat, self._topology.socket_timeout))
             seat.opening.add_done_callback(lambda task: _opened(seat, task))
-        return await asyncio.shield(seat.opening)
+        opening = seat.opening
+        if deadline is not None:
+            await _until(opening, deadline)
+        return await asyncio.shield(opening)
 
     async def _open(self, seat: _Seat, patience: float) -> Multiplex:
         address = await self._find()
@@ -139,10 +144,11 @@ class AsyncioLink:
             raise
         return connection
 
-    async def _ask_apart(self, command: Command, blocks: float) -> Reply:
-        connection = await self._open(self._take_seat(), blocks + self._topology.socket_timeout)
+    async def _ask_apart(self, command: Command, blocks: float, deadline: Deadline | None) -> Reply:
+        opening = self._open(self._take_seat(), blocks + self._topology.socket_timeout)
+        connection = await (opening if deadline is None else _within(opening, deadline))
         try:
-            return await connection.ask(command)
+            return await connection.ask(command, deadline)
         finally:
             connection.abort()
 
@@ -187,6 +193,24 @@ class AsyncioLink:
             _, seat = self._seats.popitem()
             _forsake(seat)
             keep(seat.attendant)
+
+
+async def _within(opening: Coroutine[Any, Any, Multiplex], deadline: Deadline) -> Multiplex:
+    """Open a connection, or stop opening it if that takes too long."""
+    since = time.monotonic()
+    try:
+        async with asyncio.timeout(max(0.0, deadline.left())):
+            return await opening
+    except TimeoutError:
+        raise too_late(deadline, sent=False, fair=deadline.was_fair(since)) from None
+
+
+async def _until(opening: asyncio.Task[Multiplex], deadline: Deadline) -> None:
+    """Wait for a connection that is being opened; leave it alone if that takes too long."""
+    since = time.monotonic()
+    await asyncio.wait([opening], timeout=max(0.0, deadline.left()))
+    if not opening.done():
+        raise too_late(deadline, sent=False, fair=deadline.was_fair(since))
 
 
 def _opened(seat: _Seat, task: asyncio.Task[Multiplex]) -> None:

@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 from holdfast._calls import drive
 from holdfast.backend.connections import open_blocking
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import FindAddress, Verify
+from holdfast.backend.opening import Opening
 from holdfast.backend.pool import Pool
 from holdfast.backend.topology import Address, Topology
 from holdfast.backend.wire import SocketWire
@@ -29,19 +31,19 @@ class BlockingLink:
         self._apart: set[SocketWire] = set()
         self._closed = False
 
-    async def ask(self, command: Command) -> Reply:
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
-        return self.ask_now(command)
+        return self.ask_now(command, deadline)
 
-    def ask_now(self, command: Command) -> Reply:
+    def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Do what `ask` does, without a coroutine."""
         if command.blocks is not None:
-            return self._ask_apart(command)
-        return self._pool.ask(command)
+            return self._ask_apart(command, deadline)
+        return self._pool.ask(command, deadline)
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
-        return self._pool.ask_all(commands)
+        return self._pool.ask_all(commands, deadline)
 
     def _open(self) -> SocketWire:
         address = drive(_result(self._find))
@@ -50,15 +52,15 @@ class BlockingLink:
             drive(_verified(self._verify, wire))
         return wire
 
-    def _ask_apart(self, command: Command) -> Reply:
+    def _ask_apart(self, command: Command, deadline: Deadline | None) -> Reply:
         if self._closed:
             raise WireBroken("closed", sent=False)
-        wire = self._open()
+        wire = self._open() if deadline is None else Opening(self._open, SocketWire.close).wait(deadline)
         self._apart.add(wire)
         try:
             if self._closed:  # by another thread, which did not see this wire
                 raise WireBroken("closed", sent=False)
-            return wire.ask(command)
+            return wire.ask(command, deadline)
         except WireBroken as broken:
             if self._closed:
                 raise WireBroken("closed", sent=broken.sent) from broken

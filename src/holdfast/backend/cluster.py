@@ -8,7 +8,8 @@
     nothing (broken)      relearn; if somebody else owns the slot now and re-sending is safe, ask them
 
 All this for at most `_PATIENCE` seconds: a cluster that is down must not hold callers up, and once it has used up the
-patience of one, the next ones do not wait either.
+patience of one, the next ones do not wait either. A caller with a deadline of its own waits no longer than that, and
+leaves half of its time for the question when it has to learn the table first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hiredis import ReplyError
 
 from holdfast.backend import slots
 from holdfast.backend.cluster_map import ClusterMap
+from holdfast.backend.deadline import Deadline, deadline_of
 from holdfast.backend.failures import WireBroken, as_error, code_of, refusal
 from holdfast.backend.link import Colour
 from holdfast.backend.server import Server
@@ -48,19 +50,26 @@ class Cluster:
         """Return the nodes met so far."""
         return self._map.servers()
 
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        """Return the hash slot of each key."""
+        return [slots.slot_of(key) for key in keys]
+
     async def call(self, command: Command) -> Reply:
         """Send one command, in parts if its keys lie in several slots, and return its reply."""
-        if command.merge and len(command.keys) > 1:
-            return await self._call_in_parts(command)
-        return await self._call_slot(command)
+        return await self._ask(command, None if command.patience is None else Deadline(command.patience))
 
-    async def _call_in_parts(self, command: Command) -> Reply:
+    def _ask(self, command: Command, deadline: Deadline | None) -> Coroutine[Any, Any, Reply]:
+        if command.merge and len(command.keys) > 1:
+            return self._call_in_parts(command, deadline)
+        return self._call_slot(command, deadline)
+
+    async def _call_in_parts(self, command: Command, deadline: Deadline | None) -> Reply:
         parts: dict[int, list[int]] = {}
         for index, key in enumerate(command.keys):
             parts.setdefault(slots.slot_of(key), []).append(index)
         if len(parts) == 1:
-            return await self._call_slot(command)
-        replies = await self.pipeline([_part(command, indexes) for indexes in parts.values()])
+            return await self._call_slot(command, deadline)
+        replies = await self._pipeline([_part(command, indexes) for indexes in parts.values()], deadline)
         if command.merge == "sum":
             return sum(replies)
         merged: list[Reply] = [None] * len(command.keys)
@@ -71,13 +80,16 @@ class Cluster:
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together, one batch a node, and return their replies in order; raise the first refusal."""
+        return await self._pipeline(commands, deadline_of(commands))
+
+    async def _pipeline(self, commands: Sequence[Command], deadline: Deadline | None) -> list[Reply]:
         if self._map.outdated:
-            await self._map.refresh()
+            await self._map.refresh(deadline)
         batches: dict[Address | None, list[int]] = {}
         for index, command in enumerate(commands):
             batches.setdefault(self._node_of(command), []).append(index)
         answers = await self._colour.together(
-            [self._batch(address, [commands[index] for index in batch]) for address, batch in batches.items()]
+            [self._batch(address, [commands[index] for index in batch], deadline) for address, batch in batches.items()]
         )
         replies: list[Reply] = [None] * len(commands)
         for batch, answer in zip(batches.values(), answers, strict=True):
@@ -90,9 +102,10 @@ class Cluster:
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         """Send groups of commands, each when the one before it has been answered: the nodes know no common order."""
+        deadline = deadline_of([command for step in steps for command in step])
         replies: list[Reply] = []
         for step in steps:
-            replies += await self.pipeline(step)
+            replies += await self._pipeline(step, deadline)
         return replies
 
     def _node_of(self, command: Command) -> Address | None:
@@ -101,18 +114,19 @@ class Cluster:
             return None
         return self._map.owner(_slot(command))
 
-    async def _batch(self, address: Address | None, commands: Sequence[Command]) -> list[Reply]:
+    async def _batch(
+        self, address: Address | None, commands: Sequence[Command], deadline: Deadline | None
+    ) -> list[Reply]:
         """Ask one node several things; what it cannot answer is asked again one by one. Errors are values."""
         if address is None:
-            return [await _outcome(self.call(command)) for command in commands]
+            return [await _outcome(self._ask(command, deadline)) for command in commands]
         server = self._map.server(address)
         try:
-            replies = await server.ask_all(commands)
+            replies = await server.ask_all(commands, deadline)
         except WireBroken as broken:
-            if broken.how != "open":
-                self._map.outdated = True
+            self._suspect(broken)
             return [
-                await _outcome(self._call_slot(command))
+                await _outcome(self._call_slot(command, deadline))
                 if _may_move_on(broken, command)
                 else as_error(broken, server.name, command)
                 for command in commands
@@ -121,14 +135,14 @@ class Cluster:
             if type(reply) is not ReplyError:
                 continue
             if code_of(reply) in _MOVING | _WAITING:
-                replies[index] = await _outcome(self._call_slot(commands[index]))
+                replies[index] = await _outcome(self._call_slot(commands[index], deadline))
             else:
                 replies[index] = refusal(reply, server.name, commands[index])
         return replies
 
-    async def _call_slot(self, command: Command) -> Reply:
+    async def _call_slot(self, command: Command, deadline: Deadline | None) -> Reply:
         if self._map.outdated:
-            await self._map.refresh()
+            await self._map.refresh(deadline)
         slot = _slot(command)
         started = time.monotonic()
         address, asking = self._owner(slot, command), False
@@ -136,9 +150,10 @@ class Cluster:
         while redirects <= _REDIRECTS:
             server = self._map.server(address)
             try:
-                reply = await (_ask_guest(server, command) if asking else server.ask(command))
+                asked = _ask_guest(server, command, deadline) if asking else server.ask(command, None, deadline)
+                reply = await asked
             except WireBroken as broken:
-                address, asking = await self._successor(address, slot, command, broken), False
+                address, asking = await self._successor(address, slot, command, broken, deadline), False
                 redirects += 1
                 continue
             if type(reply) is not ReplyError:
@@ -150,35 +165,41 @@ class Cluster:
                 address = slots.moved_to(str(reply), address)
                 if code == "MOVED":
                     self._map.note_move(slot, address)
-            elif code in _WAITING and self._may_wait(started):
+            elif code in _WAITING and self._may_wait(started, _PAUSE * (waits + 1), deadline):
                 redirects, waits = 0, waits + 1
                 await self._colour.pause(_PAUSE * waits)
-                await self._map.refresh()
+                await self._map.refresh(deadline)
                 address = self._owner(slot, command)
             else:
                 raise refusal(reply, server.name, command)
         msg = f"{command.name}: the {self._map.name} sent it from node to node; try again later"
         raise BackendUnavailable(msg)
 
-    def _may_wait(self, started: float) -> bool:
+    def _may_wait(self, started: float, pause: float, deadline: Deadline | None) -> bool:
         now = time.monotonic()
-        if now < self._impatient_until:
+        if now < self._impatient_until or (deadline is not None and deadline.left() <= pause):
             return False
         if now - started < _PATIENCE:
             return True
         self._impatient_until = now + 2 * _PATIENCE
         return False
 
-    async def _successor(self, address: Address, slot: int, command: Command, broken: WireBroken) -> Address:
+    def _suspect(self, broken: WireBroken) -> None:
+        """Have the table learned anew, unless a node's breaker is open: its probe will tell what is new."""
+        if broken.how != "open" and broken.fair:
+            self._map.outdated = True
+
+    async def _successor(
+        self, address: Address, slot: int, command: Command, broken: WireBroken, deadline: Deadline | None
+    ) -> Address:
         """Return who owns the slot after its owner broke; raise what the caller sees if nobody may be asked."""
         failure = as_error(broken, self._map.server(address).name, command)
-        if broken.how != "open":  # the breaker's probe will tell; until then there is nothing new to learn
-            self._map.outdated = True
+        self._suspect(broken)
         if not _may_move_on(broken, command):
             raise failure from broken
         if broken.how != "open":
             try:
-                await self._map.learn(suspect=address)
+                await self._map.learn(suspect=address, deadline=deadline)
             except BackendError:
                 raise failure from broken
         successor = self._map.owner(slot)
@@ -195,12 +216,12 @@ class Cluster:
         return address
 
 
-async def _ask_guest(server: Server, command: Command) -> Reply:
+async def _ask_guest(server: Server, command: Command, deadline: Deadline | None) -> Reply:
     """Ask a node that is taking a slot over, each time after ASKING."""
     plain = command._replace(fallback=())
-    reply = (await server.ask_all([_ASKING, plain]))[1]
+    reply = (await server.ask_all([_ASKING, plain], deadline))[1]
     if command.fallback and type(reply) is ReplyError and code_of(reply) == "NOSCRIPT":
-        reply = (await server.ask_all([_ASKING, plain._replace(words=command.fallback)]))[1]
+        reply = (await server.ask_all([_ASKING, plain._replace(words=command.fallback)], deadline))[1]
     return reply
 
 
@@ -214,7 +235,7 @@ async def _outcome(call: Coroutine[Any, Any, Reply]) -> Reply:
 
 def _may_move_on(broken: WireBroken, command: Command) -> bool:
     """Say whether another node may be asked the same."""
-    return broken.how not in {"timeout", "closed"} and (command.repeatable or not broken.sent)
+    return broken.how not in {"timeout", "late", "closed"} and (command.repeatable or not broken.sent)
 
 
 def _slot(command: Command) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 from hiredis import ReplyError
 
 from holdfast.backend import slots
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken, as_error, refusal
 from holdfast.backend.server import Server
 from holdfast.backend.topology import Address, Topology
@@ -46,22 +47,23 @@ class ClusterMap:
         self._table[slot] = address
         self.outdated = True
 
-    async def refresh(self) -> None:
+    async def refresh(self, deadline: Deadline | None = None) -> None:
         """Learn anew. With a table in hand one caller does it while the others go on; its failure harms nobody."""
         if not self._table:
-            await self.learn()
+            await self.learn(deadline=deadline)
             return
         self.outdated = False
         try:
-            await self.learn()
+            await self.learn(deadline=deadline and deadline.half())
         except BackendError:
             self.outdated = True
 
-    async def learn(self, suspect: Address | None = None) -> None:
+    async def learn(self, suspect: Address | None = None, deadline: Deadline | None = None) -> None:
         """Ask the nodes, owners of slots first and a suspect last, who owns which slot.
 
         Raises:
             BackendUnavailable: no node answered.
+            BackendTimeout: none answered before the deadline.
             BackendError: the nodes are not a cluster.
         """
         known = dict.fromkeys(address for address in self._table if address is not None)
@@ -70,9 +72,11 @@ class ClusterMap:
         for address in order:
             server = self.server(address)
             try:
-                reply = await server.ask(_SLOTS)
+                reply = await server.ask(_SLOTS, None, deadline)
             except WireBroken as broken:
                 failure = as_error(broken, server.name, _SLOTS)
+                if broken.how == "late":
+                    break
                 continue
             except BackendError as error:
                 failure = error

@@ -135,10 +135,18 @@ def wait_in_kernel(sock: socket.socket, seconds: float) -> None:
     Python polls before every send and recv of a socket with a time-out of its own: two system calls more a command.
     """
     sock.settimeout(None)
+    receive_within(sock, seconds)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
+
+
+def receive_within(sock: socket.socket, seconds: float) -> None:
+    """Change the time-out of recv where the kernel keeps it."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(seconds))
+
+
+def _timeval(seconds: float) -> bytes:
     whole, rest = divmod(max(1, int(seconds * 1_000_000)), 1_000_000)  # all zeros would mean: for ever
-    value = _TIMEVAL.pack(whole, rest)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, value)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, value)
+    return _TIMEVAL.pack(whole, rest)
 
 
 def has_arrived(sock: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import redis.exceptions
 from hiredis import ReplyError
 
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import Colour
 from holdfast.commands import Command, Reply
@@ -59,14 +60,14 @@ class EmbeddedLink:
         self._client = open_client(name)
         self._closed = False
 
-    async def ask(self, command: Command) -> Reply:
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Execute one command and return its reply."""
         if command.blocks is not None:
             return await self._ask_often(command, command.blocks)
         return self.ask_now(command)
 
-    def ask_now(self, command: Command) -> Reply:
-        """Execute one command in the caller's thread."""
+    def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
+        """Execute one command in the caller's thread. No deadline matters: nothing is waited for."""
         if self._closed:
             raise WireBroken("closed", sent=False)
         try:
@@ -74,7 +75,7 @@ class EmbeddedLink:
         except redis.exceptions.RedisError as error:
             return _reply(error)
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Execute commands one after the other."""
         return [self.ask_now(command) for command in commands]
 

@@ -6,6 +6,7 @@ A connection fails in one of these ways, and what may be done next depends on wh
     lost      an open connection broke             a repeatable command may be re-sent; others only if nothing was sent
     timeout   no reply in time                     the command may have run, or may run later; never re-sent; trips
                                                    the breaker at once: Redis has one thread, so all would wait
+    late      the caller's patience is over        as after a timeout, but others may be more patient: it counts once
     open      the circuit breaker let nothing by   nothing was sent
     closed    the layer was closed                 nothing was sent
 """
@@ -18,15 +19,17 @@ from typing import Final, Literal
 import redis.exceptions
 from hiredis import ReplyError
 
+from holdfast.backend.deadline import Deadline
 from holdfast.commands import Command
 from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable
 
-How = Literal["refused", "lost", "timeout", "open", "closed"]
+How = Literal["refused", "lost", "timeout", "late", "open", "closed"]
 
 _MEANING: Final = {
     "refused": "cannot be reached",
     "lost": "closed the connection before it answered",
     "timeout": "did not answer in time",
+    "late": "did not answer within the patience of its caller",
     "closed": "is not used any more: the layer is closed, open a new one",
     "open": "failed repeatedly and is not asked again yet (circuit breaker open)",
 }
@@ -35,12 +38,14 @@ _MEANING: Final = {
 class WireBroken(Exception):  # noqa: N818 - says what happened
     """A connection could not carry a command. It stays inside the backend."""
 
-    def __init__(self, how: How, *, sent: bool, detail: str = "") -> None:
+    def __init__(self, how: How, *, sent: bool, detail: str = "", fair: bool = True) -> None:
         super().__init__(how, detail)
         self.how: How = how
         self.sent = sent
         """Whether the server may have executed something."""
         self.detail = detail
+        self.fair = fair
+        """Whether it speaks against the server. A caller in a hurry may have given it no chance."""
 
     def may_resend(self, command: Command) -> bool:
         """Say whether sending `command` once more on a new connection is safe and promising."""
@@ -52,7 +57,15 @@ def as_error(broken: WireBroken, server: str, command: Command) -> BackendError:
     doubt = "; the command may have been executed" if broken.sent and not command.repeatable else ""
     detail = f" ({broken.detail})" if broken.detail else ""
     message = f"{command.name}: Redis at {server} {_MEANING[broken.how]}{detail}{doubt}"
-    return (BackendTimeout if broken.how == "timeout" else BackendUnavailable)(message)
+    return (BackendTimeout if broken.how in _TIMES_OUT else BackendUnavailable)(message)
+
+
+_TIMES_OUT: Final = frozenset({"timeout", "late"})
+
+
+def too_late(deadline: Deadline, *, sent: bool, fair: bool) -> WireBroken:
+    """Return what a caller is told whose deadline is over."""
+    return WireBroken("late", sent=sent, detail=f"{deadline.granted:.3g} s", fair=fair)
 
 
 def connect_failure(error: Exception) -> Exception:

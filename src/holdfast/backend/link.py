@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Protocol, TypeVar
 
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.topology import Address, Topology
 from holdfast.commands import Command, Reply
 
@@ -24,11 +25,11 @@ Verify = Callable[[Ask], Awaitable[None]]
 class Link(Protocol):
     """The way to one server, in one colour. An error reply is a value; a broken connection raises WireBroken."""
 
-    async def ask(self, command: Command) -> Reply:
-        """Send one command and return its reply."""
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
+        """Send one command and return its reply; once the deadline is over, raise and send nothing."""
         ...
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
         ...
 

@@ -5,6 +5,7 @@ write, and replies come back in the order of the commands, so `_pending` is a pl
 
 - callers that read the same key in the same tick share one GET, since none of them can have been sent yet;
 - a caller that is cancelled cancels only its own future; its reply is read and dropped when it arrives;
+- a caller whose deadline is over is told so, and its reply dropped in the same way; the connection lives on;
 - when the connection breaks, every pending caller is told, and whether its command had been sent;
 - when commands are waiting and nothing moves for `timeout` seconds, the connection counts as dead. One timer a
   connection watches that, not one a command;
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,8 +24,9 @@ from typing import Any, Final
 import hiredis
 
 from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack
-from holdfast.backend.failures import How, WireBroken
-from holdfast.backend.waiting import Batch, Room, Shared
+from holdfast.backend.deadline import Deadline
+from holdfast.backend.failures import How, WireBroken, too_late
+from holdfast.backend.waiting import Batch, Hurried, Room, Shared
 from holdfast.commands import Command, Reply
 
 _MOST_PENDING: Final = 10_000
@@ -55,6 +58,7 @@ class Multiplex(asyncio.Protocol):
         self._unwritten = 0
         self._room = Room(self._loop, self._vacancies)
         self._waiting = self._room.queue
+        self._hurried = Hurried(self._loop, self._give_up)
         self._writable = True
         self._broken: WireBroken | None = None
         self.closed: asyncio.Future[None] = self._loop.create_future()
@@ -64,23 +68,31 @@ class Multiplex(asyncio.Protocol):
         self.is_open = True
         """Whether it takes commands."""
 
-    async def ask(self, command: Command) -> Reply:
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
         if self._waiting or not self._writable or len(self._pending) >= _MOST_PENDING:
-            await self._wait_for_room()
+            await self._wait_for_room(deadline)
         elif self.is_open and not (command.repeatable or self._pending):
             await self._notice()
-        if not self.is_open:
-            raise self._as_unsent()
-        return await self._put(command)
+        self._check(deadline)
+        return await self._put(command, deadline)
 
-    def begin(self, command: Command) -> asyncio.Future[Reply] | None:
-        """Send a repeatable command, and return what its reply comes to; None if `ask` would have to wait first."""
+    def begin(self, command: Command, deadline: Deadline | None) -> asyncio.Future[Reply] | None:
+        """Send a command, and return what its reply comes to; None if `ask` would have to wait first."""
         if self._waiting or not self._writable or not self.is_open or len(self._pending) >= _MOST_PENDING:
             return None
-        return self._put(command)
+        if not (command.repeatable or self._pending) and self._has_news():
+            return None
+        return self._put(command, deadline)
 
-    def _put(self, command: Command) -> asyncio.Future[Reply]:
+    def _check(self, deadline: Deadline | None) -> None:
+        """Raise if nothing may be sent."""
+        if not self.is_open:
+            raise self._as_unsent()
+        if deadline is not None and deadline.left() <= 0:
+            raise too_late(deadline, sent=False, fair=False)
+
+    def _put(self, command: Command, deadline: Deadline | None) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
         if command.words[0] != "GET":
             self._submit(pack(command.words), (future,))
@@ -89,6 +101,8 @@ class Multiplex(asyncio.Protocol):
         else:
             self._unsent_gets[command.words[1]] = self._submitted
             self._submit(pack(command.words), (future,))
+        if deadline is not None:
+            self._hurried.add(future, self._submitted, deadline)
         return future
 
     def _share(self, number: int, future: asyncio.Future[Reply]) -> None:
@@ -100,17 +114,18 @@ class Multiplex(asyncio.Protocol):
         elif isinstance(waiter, asyncio.Future):
             self._pending[place] = Shared(waiter, future)
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
         if self._waiting or not self._writable or len(self._pending) >= _MOST_PENDING:
-            await self._wait_for_room()
+            await self._wait_for_room(deadline)
         elif self.is_open and not (self._pending or all(command.repeatable for command in commands)):
             await self._notice()
-        if not self.is_open:
-            raise self._as_unsent()
+        self._check(deadline)
         future: asyncio.Future[list[Reply]] = self._loop.create_future()
         batch = Batch(future, len(commands))
         self._submit(b"".join([pack(command.words) for command in commands]), (batch,) * len(commands))
+        if deadline is not None:
+            self._hurried.add(future, self._submitted, deadline)
         return await future
 
     def _submit(self, payload: bytes, waiters: tuple[asyncio.Future[Any] | Batch, ...]) -> None:
@@ -173,15 +188,24 @@ class Multiplex(asyncio.Protocol):
         else:
             self._watchdog = self._loop.call_at(deadline, self._check_oldest)
 
+    def _give_up(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
+        """End the wait for the reply to a command; it drops out when it comes. The loop may be to blame."""
+        left = next((when for count, when in self._sent if count >= number), None)
+        fair = left is not None and deadline.was_fair(time.monotonic() - (self._loop.time() - left))
+        future.set_exception(too_late(deadline, sent=True, fair=fair))
+
+    def _has_news(self) -> bool:
+        return has_arrived(self._transport.get_extra_info("socket"))
+
     async def _notice(self) -> None:
         """Let the loop tell us of an end of stream that is there already, before we write into it."""
-        if has_arrived(self._transport.get_extra_info("socket")):
+        if self._has_news():
             for _ in range(3):  # one to see it, one to read it, one to be told
                 await asyncio.sleep(0)
 
-    async def _wait_for_room(self) -> None:
+    async def _wait_for_room(self, deadline: Deadline | None) -> None:
         while self.is_open:
-            await self._room.wait()
+            await self._room.wait(deadline)
             if self._vacancies() > 0:
                 return
 
@@ -218,6 +242,7 @@ class Multiplex(asyncio.Protocol):
         self._broken = WireBroken(how, sent=True, detail=detail)
         if self._watchdog is not None:
             self._watchdog.cancel()
+        self._hurried.forget()
         self._transport.abort()
         sent_until = self._sent[-1][0] - self._answered if self._sent else 0
         pending, self._pending = self._pending, deque()

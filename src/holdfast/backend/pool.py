@@ -8,6 +8,8 @@ in the queue are served in order: with a wire that came back, or with the right 
 A wire is lent for one exchange. When the exchange fails in any way, Ctrl-C included, the wire is closed. `reset` starts
 a new generation: wires of an older one are closed when they come back. Wires are held weakly but by who uses them, so
 that one which Ctrl-C made its borrower forget does not count against the limit.
+
+A caller with a deadline has another thread open the wire, see `opening.py`. That thread then keeps the wire's place.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from collections.abc import Callable, Sequence
 from threading import get_ident
 from weakref import WeakSet
 
-from holdfast.backend.failures import WireBroken
+from holdfast.backend.deadline import Deadline
+from holdfast.backend.failures import WireBroken, too_late
+from holdfast.backend.opening import Opening
 from holdfast.backend.wire import Wire
 from holdfast.commands import Command, Reply
 from holdfast.errors import BackendTimeout
@@ -31,13 +35,15 @@ OpenWire = Callable[[], Wire]
 class _Turn:
     """A place in the queue."""
 
-    __slots__ = ("_bell", "may_open", "refused", "wire")
+    __slots__ = ("_bell", "handed_over", "may_open", "refused", "wire")
 
     def __init__(self) -> None:
         self._bell = threading.Lock()
         self._bell.acquire()
         self.wire: Wire | None = None
         self.may_open = False
+        self.handed_over = False
+        """Whether another thread opens the wire, and gives the right to it back."""
         self.refused: WireBroken | None = None
 
     def wait(self, seconds: float) -> None:
@@ -65,36 +71,39 @@ class Pool:
         self._queue: deque[_Turn] = deque()
         self._lock = threading.Lock()
 
-    def ask(self, command: Command) -> Reply:
+    def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Exchange one command. Raises WireBroken, or BackendTimeout when no wire came free in time."""
-        wire = self._take(command)
+        wire = self._take(command, deadline, repeatable=command.repeatable)
         try:
-            reply = wire.ask(command)
+            reply = wire.ask(command, deadline)
         except BaseException:
             self._discard(wire)
             raise
         self._give(wire)
         return reply
 
-    def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Exchange several commands in one go."""
-        wire = self._take(commands[0], repeatable=all(command.repeatable for command in commands))
+        wire = self._take(commands[0], deadline, repeatable=all(command.repeatable for command in commands))
         try:
-            replies = wire.ask_all(commands)
+            replies = wire.ask_all(commands, deadline)
         except BaseException:
             self._discard(wire)
             raise
         self._give(wire)
         return replies
 
-    def _take(self, command: Command, *, repeatable: bool | None = None) -> Wire:
-        if repeatable is None:
-            repeatable = command.repeatable
+    def _take(self, command: Command, deadline: Deadline | None, *, repeatable: bool) -> Wire:
         while True:
+            if deadline is not None and deadline.left() <= 0:
+                raise too_late(deadline, sent=False, fair=False)
             try:
                 wire = self._idle.pop()
             except IndexError:
-                wire = self._obtain(command)
+                wire = self._obtain(command, deadline)
+                if deadline is not None and deadline.left() <= 0:
+                    self._give_unused(wire)
+                    continue
             # What must not be sent twice cannot be repaired after a stale connection swallowed it: look first.
             usable = repeatable or not wire.since or not wire.is_stale()
             wire.command = command
@@ -113,25 +122,54 @@ class Pool:
         if self._queue or self._closed:
             self._serve()
 
-    def _obtain(self, command: Command) -> Wire:
+    def _obtain(self, command: Command, deadline: Deadline | None) -> Wire:
         """Queue up, and return a wire: one that came back, or one of our own opening."""
         turn = _Turn()
+        patience = self._timeout if deadline is None else min(self._timeout, deadline.left())
         try:
             with self._lock:
                 self._queue.append(turn)
             self._serve()
-            turn.wait(self._timeout)
+            turn.wait(patience)
             self._leave(turn)
-            wire = self._open() if turn.may_open else turn.wire
+            if not turn.may_open:
+                wire = turn.wire
+            else:
+                wire = self._open() if deadline is None else self._open_within(deadline, turn)
         finally:
             self._leave(turn)
-            if turn.may_open:
-                with self._lock:
-                    self._opening -= 1
-                self._serve()
+            if not turn.handed_over:
+                self._end_opening(turn)
         if wire is None:
-            raise turn.refused or BackendTimeout(self._exhausted(command))
+            raise turn.refused or BackendTimeout(self._exhausted(command, patience))
         return wire
+
+    def _end_opening(self, turn: _Turn) -> None:
+        """Free the place that was kept for the wire; once it is open it counts itself."""
+        with self._lock:
+            if not turn.may_open:
+                return
+            turn.may_open = False
+            self._opening -= 1
+        self._serve()
+
+    def _open_within(self, deadline: Deadline, turn: _Turn) -> Wire:
+        def open_apart() -> Wire:
+            try:
+                return self._open()
+            finally:
+                self._end_opening(turn)
+
+        try:
+            opening = Opening(open_apart, self._give_unused)
+        except RuntimeError:  # the interpreter ends, or there are too many threads: take the time that it takes
+            return self._open()
+        turn.handed_over = True
+        return opening.wait(deadline)
+
+    def _give_unused(self, wire: Wire) -> None:
+        wire.since = time.monotonic()  # it is not fresh any more when somebody takes it
+        self._give(wire)
 
     def _leave(self, turn: _Turn) -> None:
         with self._lock:
@@ -175,7 +213,7 @@ class Pool:
         if self._queue:
             self._serve()
 
-    def _exhausted(self, command: Command) -> str:
+    def _exhausted(self, command: Command, patience: float) -> str:
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         now = time.monotonic()
         with self._lock:
@@ -185,7 +223,7 @@ class Pool:
             for seconds, holding, thread in sorted(held, reverse=True)[:8]
         )
         return (
-            f"{command.name}: all {self._limit} connections were in use for {self._timeout:g} s; "
+            f"{command.name}: all {self._limit} connections were in use for {patience:.3g} s; "
             f"raise max_connections in the URL, or see what holds them: {holders or 'connections being opened'}"
         )
 

@@ -16,6 +16,7 @@ from hiredis import ReplyError
 from holdfast._calls import SmuggledStop, drive
 from holdfast.backend.background import Hands
 from holdfast.backend.background_tasks import Tasks
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.router import Direct, Router
 from holdfast.backend.subscriber import Subscriber
@@ -45,6 +46,10 @@ class _Clock:
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         """Send groups of commands, each executed after the one before it, and return all replies in order."""
         return await self._router.steps(*steps)
+
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        """Return a number for each key; only keys with the same number may be in one script."""
+        return self._router.slots(keys)
 
     def now(self) -> float:
         """Return the wall clock in seconds since 1970."""
@@ -143,17 +148,21 @@ class AsyncioPort(_Clock):
     async def call(self, command: Command) -> Reply:
         """Send a command and return its reply.
 
-        One that may be repeated goes to the connection without the four coroutines on the way there, if nothing is
-        amiss: they take a third of a hit's processor time. Whatever else comes of it goes the common way.
+        It goes to the connection without the four coroutines on the way there, if nothing is amiss: they take a third
+        of a hit's processor time. Whatever else comes of it goes the common way.
         """
-        future = self._direct.begin(command) if self._direct is not None and command.repeatable else None
-        if future is None or self._direct is None:
+        direct = self._direct
+        if direct is None:
             return await self._router.call(command)
+        deadline = None if command.patience is None else Deadline(command.patience)
+        future = direct.begin(command, deadline)
+        if future is None:
+            return await direct.call(command, None, deadline)
         try:
             reply = await future
         except WireBroken as broken:
-            return await self._direct.call(command, broken)
-        return await self._direct.call(command, reply) if type(reply) is ReplyError else reply
+            return await direct.call(command, broken, deadline)
+        return await direct.call(command, reply, deadline) if type(reply) is ReplyError else reply
 
     async def sleep(self, seconds: float) -> None:
         """Let the task sleep."""

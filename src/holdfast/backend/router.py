@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hiredis import ReplyError
 
+from holdfast.backend.deadline import Deadline, deadline_of
 from holdfast.backend.failures import WireBroken, as_error, refusal
 from holdfast.backend.server import Server
 from holdfast.commands import Command, Reply
@@ -28,6 +29,10 @@ class Router(Protocol):
         """Send groups of commands so that each group is executed after the one before it; return all replies."""
         ...
 
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        """Return a number for each key; only keys with the same number may be in one script."""
+        ...
+
     def servers(self) -> list[Server]:
         """Return the servers known so far."""
         ...
@@ -41,14 +46,24 @@ class Direct:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def begin(self, command: Command) -> Future[Reply] | None:
+    def begin(self, command: Command, deadline: Deadline | None) -> Future[Reply] | None:
         """Do what `Server.begin` does."""
-        return self._server.begin(command)
+        return self._server.begin(command, deadline)
 
-    async def call(self, command: Command, first: ReplyError | WireBroken | None = None) -> Reply:
-        """Send one command and return its reply; `first` is what came of sending it once already."""
+    async def call(
+        self, command: Command, first: ReplyError | WireBroken | None = None, deadline: Deadline | None = None
+    ) -> Reply:
+        """Send one command and return its reply.
+
+        Args:
+            command: what to send.
+            first: what came of sending it once already.
+            deadline: of a call that has begun; of one that begins now the command's patience tells it.
+        """
+        if deadline is None and command.patience is not None:
+            deadline = Deadline(command.patience)
         try:
-            reply = await self._server.ask(command, first)
+            reply = await self._server.ask(command, first, deadline)
         except WireBroken as broken:
             raise as_error(broken, self._server.name, command) from broken
         if type(reply) is ReplyError:
@@ -58,7 +73,7 @@ class Direct:
     def call_now(self, command: Command) -> Reply:
         """Do what `call` does over a blocking link, without a coroutine where nothing is amiss."""
         try:
-            reply = self._server.ask_now(command)
+            reply = self._server.ask_now(command, None if command.patience is None else Deadline(command.patience))
         except WireBroken as broken:
             raise as_error(broken, self._server.name, command) from broken
         if type(reply) is ReplyError:
@@ -70,7 +85,7 @@ class Direct:
         if not commands:
             return []
         try:
-            replies = await self._server.ask_all(commands)
+            replies = await self._server.ask_all(commands, deadline_of(commands))
         except WireBroken as broken:
             doubtful = next((command for command in commands if not command.repeatable), commands[0])
             raise as_error(broken, self._server.name, doubtful) from broken
@@ -85,6 +100,10 @@ class Direct:
         Scripts go with their text. One that the server has forgotten would be sent again after all the others.
         """
         return await self.pipeline([_whole(command) for step in steps for command in step])
+
+    def slots(self, keys: Sequence[str]) -> Sequence[int]:
+        """Return zeros: one server can have all keys in one script."""
+        return (0,) * len(keys)
 
     def servers(self) -> list[Server]:
         """Return the one server."""

@@ -3,12 +3,12 @@
     the connection...       and the command...       then
     lost                    may be re-sent           forget all connections, send once more
     lost                    may not                  WireBroken
-    refused, timeout        -                        WireBroken
+    refused, timeout, late  -                        WireBroken
     answers NOSCRIPT        has the script's text    send that instead
     answers READONLY        -                        forget all connections, find the primary, send once more
 
-Re-sending happens at most once a call, and not at all once the breaker is open. Whatever is raised here counts for the
-breaker.
+Re-sending happens at most once a call, and not at all once the breaker is open or the call's deadline is over. Whatever
+is raised here counts for the breaker, but for what is the caller's own doing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hiredis import ReplyError
 
 from holdfast._calls import drive
 from holdfast.backend.breaker import THRESHOLD, Breaker
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken, code_of
 from holdfast.backend.link import Link
 from holdfast.commands import Command, Reply
@@ -37,44 +38,47 @@ class Server:
     def __init__(self, link: Link, breaker: Breaker, name: str, emit: Emit) -> None:
         self.link = link
         self.name = name
-        self._ask_link_now: Callable[[Command], Reply] = getattr(link, "ask_now", _never)
-        self._begin_on_link: Callable[[Command], Future[Reply] | None] = getattr(link, "begin", _no_future)
+        self._ask_link_now: Callable[[Command, Deadline | None], Reply] = getattr(link, "ask_now", _never)
+        self._begin_on_link: Callable[[Command, Deadline | None], Future[Reply] | None]
+        self._begin_on_link = getattr(link, "begin", _no_future)
         self._breaker = breaker
         self._emit = emit
 
-    def ask_now(self, command: Command) -> Reply:
+    def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Do what `ask` does over a blocking link, without a coroutine where nothing is amiss."""
         if self._breaker.failures:
-            return drive(self.ask(command))
+            return drive(self.ask(command, None, deadline))
         try:
-            reply = self._ask_link_now(command)
+            reply = self._ask_link_now(command, deadline)
         except WireBroken as broken:
-            return drive(self.ask(command, first=broken))
-        return drive(self.ask(command, first=reply)) if type(reply) is ReplyError else reply
+            return drive(self.ask(command, broken, deadline))
+        return drive(self.ask(command, reply, deadline)) if type(reply) is ReplyError else reply
 
-    def begin(self, command: Command) -> Future[Reply] | None:
-        """Send a repeatable command over an asyncio link, and return what its reply comes to, if nothing is amiss.
+    def begin(self, command: Command, deadline: Deadline | None) -> Future[Reply] | None:
+        """Send a command over an asyncio link, and return what its reply comes to, if nothing is amiss.
 
         What comes of it, be it an error reply or a broken connection, is for `ask` to look at, as its `first`.
         """
-        return None if self._breaker.failures else self._begin_on_link(command)
+        return None if self._breaker.failures else self._begin_on_link(command, deadline)
 
-    async def ask(self, command: Command, first: ReplyError | WireBroken | None = None) -> Reply:
+    async def ask(
+        self, command: Command, first: ReplyError | WireBroken | None = None, deadline: Deadline | None = None
+    ) -> Reply:
         """Send one command and return its reply; `first` is what came of sending it once already."""
         probing = first is None and self._breaker.tripped and self._admit()
         try:
             try:
                 if first is None:
-                    reply = await self.link.ask(command)
+                    reply = await self.link.ask(command, deadline)
                 elif isinstance(first, WireBroken):
                     raise first
                 else:
                     reply = first
             except WireBroken as broken:
                 self._prepare_second_try(broken, (command,), probing=probing)
-                reply = await self.link.ask(command)
+                reply = await self.link.ask(command, deadline)
             if type(reply) is ReplyError:
-                reply = await self._mend(reply, command)
+                reply = await self._mend(reply, command, deadline)
         except WireBroken as broken:
             self._failed(broken, probing=probing)
             raise
@@ -86,18 +90,18 @@ class Server:
             self._succeeded(probing=probing)
         return reply
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
         probing = self._breaker.tripped and self._admit()
         try:
             try:
-                replies = await self.link.ask_all(commands)
+                replies = await self.link.ask_all(commands, deadline)
             except WireBroken as broken:
                 self._prepare_second_try(broken, commands, probing=probing)
-                replies = await self.link.ask_all(commands)
+                replies = await self.link.ask_all(commands, deadline)
             for index, reply in enumerate(replies):
                 if type(reply) is ReplyError:
-                    replies[index] = await self._mend(reply, commands[index])
+                    replies[index] = await self._mend(reply, commands[index], deadline)
         except WireBroken as broken:
             self._failed(broken, probing=probing)
             raise
@@ -117,14 +121,14 @@ class Server:
             raise WireBroken("open", sent=broken.sent) from broken
         self.link.reset()
 
-    async def _mend(self, reply: ReplyError, command: Command) -> Reply:
+    async def _mend(self, reply: ReplyError, command: Command, deadline: Deadline | None) -> Reply:
         """Answer the two refusals that another try cures: nothing was executed, so any command may be sent again."""
         code = code_of(reply)
         if code == "NOSCRIPT" and command.fallback:
-            return await self.link.ask(command._replace(words=command.fallback, fallback=()))
+            return await self.link.ask(command._replace(words=command.fallback, fallback=()), deadline)
         if code == "READONLY":
             self.link.reset()
-            return await self.link.ask(command)
+            return await self.link.ask(command, deadline)
         return reply
 
     def _admit(self) -> bool:
@@ -139,7 +143,7 @@ class Server:
             self._emit(BreakerClosed(self.name))
 
     def _failed(self, broken: WireBroken, *, probing: bool) -> None:
-        if broken.how in {"closed", "open"}:
+        if broken.how in {"closed", "open"} or not broken.fair:
             if probing:
                 self._breaker.withdraw()
             return
@@ -153,10 +157,10 @@ class Server:
             self._emit(BreakerOpened(self.name, retry_in))
 
 
-def _no_future(command: Command) -> None:
+def _no_future(command: Command, deadline: Deadline | None) -> None:
     """Leave a command to `ask`."""
 
 
-def _never(command: Command) -> Reply:
+def _never(command: Command, deadline: Deadline | None) -> Reply:
     msg = f"{command.name}: only a blocking link answers without a coroutine"
     raise RuntimeError(msg)

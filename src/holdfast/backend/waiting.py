@@ -1,12 +1,15 @@
-"""Those who wait at a multiplexed connection: for replies of a pipeline, for a reply in common, for room to send."""
+"""Those who wait at a multiplexed connection: for replies of a pipeline, for a common reply, for room, not for long."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
-from holdfast.backend.failures import WireBroken
+from holdfast.backend.deadline import Deadline
+from holdfast.backend.failures import WireBroken, too_late
 from holdfast.commands import Reply
 
 
@@ -77,13 +80,15 @@ class Room:
         self._vacancies = vacancies
         self._invited = 0
         self.queue: deque[asyncio.Future[None]] = deque()
-        """Those who wait, and some who were cancelled meanwhile."""
+        """Those who wait, and some who were cancelled or ran out of time meanwhile."""
 
-    async def wait(self) -> None:
+    async def wait(self, deadline: Deadline | None) -> None:
         """Queue up, and return when invited."""
         turn: asyncio.Future[None] = self._loop.create_future()
         self.queue.append(turn)
         self.admit()
+        if deadline is not None:
+            self._loop.call_later(deadline.left(), _send_away, turn, deadline, time.monotonic())
         try:
             await turn
         except asyncio.CancelledError:
@@ -102,3 +107,64 @@ class Room:
                 free -= 1
                 self._invited += 1
                 turn.set_result(None)
+
+
+def _send_away(turn: asyncio.Future[None], deadline: Deadline, since: float) -> None:
+    if not turn.done():
+        turn.set_exception(too_late(deadline, sent=False, fair=deadline.was_fair(since)))
+
+
+class Hurried:
+    """Those who wait for a reply until a deadline. One timer a connection watches them, not one a command.
+
+    As a rule all have the same patience, so that deadlines come in the order of the commands. Whoever is less patient
+    than somebody before has a timer of his own. No timer is cancelled when a reply comes in time: a call is cheaper.
+    """
+
+    __slots__ = ("_alarm", "_give_up", "_loop", "_queue")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, give_up: Callable[[asyncio.Future[Any], int, Deadline], None]
+    ) -> None:
+        """Begin with nobody.
+
+        Args:
+            loop: where they wait.
+            give_up: ends the wait for the reply to a command, given with its number.
+        """
+        self._loop = loop
+        self._give_up = give_up
+        self._queue: deque[tuple[asyncio.Future[Any], int, Deadline]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def add(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
+        """Watch over a wait that has just begun."""
+        queue = self._queue
+        if queue and deadline.at < queue[-1][2].at:
+            self._loop.call_later(deadline.left(), self._end, future, number, deadline)
+            return
+        queue.append((future, number, deadline))
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(deadline.left(), self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        queue = self._queue
+        while queue:
+            future, number, deadline = queue[0]
+            if not future.done() and (left := deadline.left()) > 0:
+                self._alarm = self._loop.call_later(left, self._ring)
+                return
+            queue.popleft()
+            self._end(future, number, deadline)
+
+    def _end(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
+        if not future.done():
+            self._give_up(future, number, deadline)
+
+    def forget(self) -> None:
+        """Stop watching: nobody waits any more."""
+        self._queue.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None

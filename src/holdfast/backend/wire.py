@@ -3,6 +3,9 @@
 redis-py opens it; we read and write its socket ourselves, because `Redis.get` spends 45 microseconds of Python on what
 takes five: no probe read before a command, no recorder, no lock, one send and as few recvs as there are packets. After
 any failure a wire is closed, never reused: a reply that nobody read must not answer the next command.
+
+A time-out of the kernel costs a system call to change. So one that is too short for a command is left as it is: when it
+has passed the rest is waited for.
 """
 
 from __future__ import annotations
@@ -17,11 +20,14 @@ from weakref import finalize
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack, wait_in_kernel
-from holdfast.backend.failures import WireBroken
+from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack, receive_within, wait_in_kernel
+from holdfast.backend.deadline import Deadline
+from holdfast.backend.failures import WireBroken, too_late
 from holdfast.commands import Command, Reply
 
 _CHUNK: Final = 65536
+_FITS: Final = 4096
+"""Bytes that an idle socket takes at once, whatever the other side does."""
 SPOILT: Final = -1
 """The generation of a wire that must not be used again."""
 DAY: Final = 86400.0
@@ -37,11 +43,11 @@ class Wire(Protocol):
     """When it was last lent; 0 for one that is fresh."""
     generation: int
 
-    def ask(self, command: Command) -> Reply:
+    def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply; an error reply is a value. Raises WireBroken."""
         ...
 
-    def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies. Raises WireBroken."""
         ...
 
@@ -57,8 +63,8 @@ class Wire(Protocol):
 class SocketWire:
     """A wire over a socket that redis-py has connected."""
 
-    __slots__ = ("__weakref__", "_buffer", "_close", "_reader", "_sock", "_timeout", "command", "generation",
-                 "since", "thread")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_close", "_in_kernel", "_reader", "_sock", "_timeout", "_waits", "command",
+                 "generation", "since", "thread")  # fmt: skip
 
     def __init__(self, connection: Any, sock: socket.socket, timeout: float) -> None:
         # Also closes a wire that Ctrl-C made its borrower forget, and those that are left when the interpreter exits.
@@ -71,29 +77,36 @@ class SocketWire:
         self.thread = 0
         self.since = 0.0
         self.generation = 0
-        self._be_patient_for(timeout)
+        self._in_kernel = not (isinstance(sock, ssl.SSLSocket) or sys.platform == "win32")
+        self._waits = timeout
+        """Seconds that a recv waits as the socket is set now."""
+        if self._in_kernel:
+            wait_in_kernel(sock, timeout)
+        else:
+            sock.settimeout(timeout)
 
-    def ask(self, command: Command) -> Reply:
+    def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
+        patience = self._timeout
         if command.blocks is not None:
-            self._be_patient_for(command.blocks + self._timeout if command.blocks else DAY)
-        self._send(pack(command.words), whole=True)
+            patience = command.blocks + self._timeout if command.blocks else DAY
+        self._send(pack(command.words), deadline, whole=True)
         reply = INCOMPLETE
         while reply is INCOMPLETE:
-            self._receive()
+            self._receive(patience, deadline)
             reply = self._next()
         if self._reader.has_data():
             self._drop_rest()
         return reply
 
-    def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
+    def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
-        self._send(b"".join([pack(command.words) for command in commands]), whole=len(commands) == 1)
+        self._send(b"".join([pack(command.words) for command in commands]), deadline, whole=len(commands) == 1)
         replies: list[Reply] = []
         while len(replies) < len(commands):
             reply = self._next()
             if reply is INCOMPLETE:
-                self._receive()
+                self._receive(self._timeout, deadline)
             else:
                 replies.append(reply)
         if self._reader.has_data():
@@ -117,31 +130,59 @@ class SocketWire:
                 return
         self.generation = SPOILT
 
-    def _send(self, payload: bytes, *, whole: bool) -> None:
+    def _send(self, payload: bytes, deadline: Deadline | None, *, whole: bool) -> None:
+        if not self._in_kernel and self._waits != self._timeout:
+            self._wait_for(self._timeout)
         try:
-            self._sock.sendall(payload)
+            if deadline is None or len(payload) <= _FITS:
+                self._sock.sendall(payload)
+            else:
+                self._send_within(deadline.cap(self._timeout), payload)
         except (BlockingIOError, TimeoutError) as error:
-            raise WireBroken("timeout", sent=True) from error
+            raise self._out_of_time(deadline) from error
         except OSError as error:
             # A command that did not leave whole cannot have been executed; of several, the first ones may have.
             raise WireBroken("lost", sent=not whole, detail=type(error).__name__) from error
 
-    def _receive(self) -> None:
+    def _send_within(self, seconds: float, payload: bytes) -> None:
+        self._sock.settimeout(seconds)
+        self._sock.sendall(payload)
+        self._sock.settimeout(None if self._in_kernel else self._waits)
+
+    def _receive(self, patience: float, deadline: Deadline | None) -> None:
+        if deadline is not None:
+            patience = deadline.cap(patience)
+        if patience < self._waits or not self._in_kernel:
+            self._wait_for(patience)
         try:
             count = self._sock.recv_into(self._buffer)
         except (BlockingIOError, TimeoutError) as error:
-            raise WireBroken("timeout", sent=True) from error
+            rest = patience - self._waits
+            if rest <= 0:
+                raise self._out_of_time(deadline) from error
+            self._wait_for(rest)
+            self._receive(rest, deadline)
+            return
         except OSError as error:
             raise WireBroken("lost", sent=True, detail=type(error).__name__) from error
         if not count:
             raise WireBroken("lost", sent=True, detail="end of stream")
         self._reader.feed(self._buffer, 0, count)
 
-    def _be_patient_for(self, seconds: float) -> None:
-        if isinstance(self._sock, ssl.SSLSocket) or sys.platform == "win32":
-            self._sock.settimeout(seconds)
+    def _wait_for(self, seconds: float) -> None:
+        """Set how long a recv waits, and where the kernel does not keep the time-outs, a send as well."""
+        if seconds == self._waits:
+            return
+        self._waits = seconds
+        if self._in_kernel:
+            receive_within(self._sock, seconds)
         else:
-            wait_in_kernel(self._sock, seconds)
+            self._sock.settimeout(seconds)
+
+    def _out_of_time(self, deadline: Deadline | None) -> WireBroken:
+        if deadline is None or not deadline.is_over():
+            return WireBroken("timeout", sent=True)
+        return too_late(deadline, sent=True, fair=deadline.was_fair(self.since))
 
     def is_stale(self) -> bool:
         """Say whether the other side has closed the connection, or sent something unasked."""

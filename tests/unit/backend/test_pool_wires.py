@@ -20,7 +20,7 @@ def test_a_forgotten_wire_does_not_count() -> None:
     """A wire that its borrower lost, as Ctrl-C can bring about, does not use up the limit."""
     makers = Makers()
     pool = Pool(makers, 1, 0.05)
-    wire = pool._take(get("k"))
+    wire = pool._take(get("k"), None, repeatable=True)
     makers.made.clear()
     del wire
     assert pool.ask(get("k")) == 0

@@ -13,6 +13,7 @@ from hiredis import ReplyError
 
 from holdfast._calls import drive
 from holdfast.backend.breaker import THRESHOLD, Breaker
+from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import How, WireBroken
 from holdfast.backend.server import Server
 from holdfast.commands import Command, Reply, get
@@ -28,20 +29,22 @@ class FakeLink:
     def __init__(self, *plan: object) -> None:
         self.plan = deque(plan)
         self.asked: list[Any] = []
+        self.deadlines: list[Deadline | None] = []
         self.resets = self.turned_away = 0
 
-    def ask_now(self, command: Command) -> Reply:
+    def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
         self.asked.append(command.words[0])
+        self.deadlines.append(deadline)
         step = self.plan.popleft() if self.plan else b"OK"
         if isinstance(step, BaseException) and not isinstance(step, ReplyError):
             raise step
         return step
 
-    async def ask(self, command: Command) -> Reply:
-        return self.ask_now(command)
+    async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
+        return self.ask_now(command, deadline)
 
-    async def ask_all(self, commands: Sequence[Command]) -> list[Reply]:
-        return [self.ask_now(command) for command in commands]
+    async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
+        return [self.ask_now(command, deadline) for command in commands]
 
     def reset(self) -> None:
         self.resets += 1
@@ -56,8 +59,8 @@ class FakeLink:
     def after_fork(self) -> None: ...
 
 
-def broken(how: How, *, sent: bool = True) -> WireBroken:
-    return WireBroken(how, sent=sent)
+def broken(how: How, *, sent: bool = True, fair: bool = True) -> WireBroken:
+    return WireBroken(how, sent=sent, fair=fair)
 
 
 Ask = Callable[[Server, Command], Reply]
@@ -87,6 +90,8 @@ def make(*plan: object) -> tuple[Server, FakeLink, Breaker, list[Event]]:
         (INCR, broken("lost"), False),
         (get("k"), broken("timeout"), False),
         (INCR, broken("timeout", sent=False), False),
+        (get("k"), broken("late"), False),
+        (INCR, broken("late", sent=False), False),
         (get("k"), broken("refused", sent=False), False),
         (get("k"), broken("closed", sent=False), False),
         (get("k"), broken("open", sent=False), False),
@@ -192,7 +197,15 @@ def test_the_probe_closes_it(ask: Ask) -> None:
     assert [type(event) for event in events] == [BreakerOpened, BreakerClosed]
 
 
-@pytest.mark.parametrize("end", [broken("closed", sent=False), KeyboardInterrupt(), broken("open", sent=False)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        broken("closed", sent=False),
+        KeyboardInterrupt(),
+        broken("open", sent=False),
+        broken("late", sent=False, fair=False),
+    ],
+)
 def test_a_probe_without_an_answer_makes_room_for_another(ask: Ask, end: BaseException) -> None:
     """A probe that ended for a reason of its own says nothing of the server: the next caller probes."""
     server, _, breaker, _ = make(broken("timeout"), end)
@@ -206,12 +219,67 @@ def test_a_probe_without_an_answer_makes_room_for_another(ask: Ask, end: BaseExc
     assert not breaker.tripped
 
 
+def test_patience_that_runs_out_counts_once(ask: Ask) -> None:
+    """Others may be more patient: it takes three in a row, and no connection is forgotten for it."""
+    server, link, breaker, events = make(*[broken("late")] * (THRESHOLD - 1), b"OK", *[broken("late")] * THRESHOLD)
+    for failures in (1, 2, 0, 1, 2, 3):
+        if failures:
+            with pytest.raises(WireBroken):
+                ask(server, INCR)
+        else:
+            assert ask(server, INCR) == b"OK"
+        assert breaker.failures == failures
+    assert (link.resets, link.turned_away) == (0, 1)
+    assert [type(event) for event in events] == [BreakerOpened]
+
+
+def test_a_server_that_had_no_chance_is_not_blamed(ask: Ask) -> None:
+    """Patience that ran out for reasons of the caller's own process opens nothing."""
+    server, _, breaker, _ = make(*[broken("late", fair=False)] * (THRESHOLD + 1))
+    for _ in range(THRESHOLD + 1):
+        with pytest.raises(WireBroken):
+            ask(server, INCR)
+    assert breaker.failures == 0
+
+
+def test_a_probe_without_patience_left_has_failed(ask: Ask) -> None:
+    """The breaker stays open, and lets the next probe by after twice the pause."""
+    server, _, breaker, _ = make(broken("timeout"), broken("late"))
+    with pytest.raises(WireBroken):
+        ask(server, get("k"))
+    breaker._retry_at = 0.0
+    with pytest.raises(WireBroken, match="late"):
+        ask(server, get("k"))
+    with pytest.raises(WireBroken, match="open"):
+        ask(server, get("k"))
+    breaker._retry_at = 0.0
+    assert ask(server, get("k")) == b"OK"
+
+
+@pytest.mark.parametrize(
+    "first", [broken("lost", sent=False), ReplyError("NOSCRIPT No"), ReplyError("READONLY You can't write")]
+)
+def test_every_try_has_the_deadline_of_the_call(first: Exception) -> None:
+    """What is sent a second time has no more time than what the first try has left over."""
+    deadline = Deadline(5)
+    ways: list[Callable[[Server], object]] = [
+        lambda server: server.ask_now(SCRIPT, deadline),
+        lambda server: drive(server.ask(SCRIPT, None, deadline)),
+        lambda server: drive(server.ask_all([SCRIPT, SCRIPT], deadline)),
+    ]
+    for way in ways:
+        server, link, _, _ = make(first)
+        way(server)
+        assert len(link.asked) >= 2
+        assert set(link.deadlines) == {deadline}
+
+
 def test_late_answers_change_nothing() -> None:
     """Calls that were under way when the breaker opened neither close it nor disturb the probe."""
     outcomes: list[asyncio.Future[object]] = []
 
     class Slow(FakeLink):
-        async def ask(self, command: Command) -> Reply:
+        async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
             outcomes.append(asyncio.get_running_loop().create_future())
             return await outcomes[-1]
 
@@ -252,9 +320,9 @@ def test_no_second_try_once_the_breaker_is_open() -> None:
     breaker = Breaker()
 
     class Lost(FakeLink):
-        def ask_now(self, command: Command) -> Reply:
+        def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
             breaker.failure(time.monotonic(), weight=THRESHOLD)
-            return super().ask_now(command)
+            return super().ask_now(command, deadline)
 
     link = Lost(broken("lost"))
     server = Server(link, breaker, "here:1", lambda _: None)

@@ -30,7 +30,7 @@ class CountedSocket:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._sock, name)
-        if name in {"sendall", "send", "recv", "recv_into", "settimeout", "setblocking", "getsockopt"}:
+        if name in {"sendall", "send", "recv", "recv_into", "settimeout", "setsockopt", "setblocking", "getsockopt"}:
             self.calls.append(name)
         return found
 
@@ -175,7 +175,7 @@ def test_a_server_that_does_not_read_is_a_time_out() -> None:
 def test_a_tiny_time_out_is_not_for_ever(server: Scripted) -> None:
     """A time-out below what the kernel can express is short, not endless."""
     wire, _ = connect(server)
-    wire._be_patient_for(1e-9)
+    wire._timeout = 1e-9
     with pytest.raises(WireBroken):
         wire.ask(get("k"))
     wire.close()

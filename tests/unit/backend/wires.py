@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from holdfast.backend.deadline import Deadline
 from holdfast.commands import Command
 
 
@@ -22,7 +23,7 @@ class FakeWire:
         self.stale = False
         self.closed = 0
 
-    def ask(self, command: Command) -> object:
+    def ask(self, command: Command, deadline: Deadline | None = None) -> object:
         assert self.busy.acquire(blocking=False), "two threads use one wire"
         assert not self.closed, "a closed wire is used"
         try:
@@ -31,7 +32,7 @@ class FakeWire:
             self.busy.release()
         return self.number
 
-    def ask_all(self, commands: list[Command]) -> list[object]:
+    def ask_all(self, commands: list[Command], deadline: Deadline | None = None) -> list[object]:
         return [self.ask(command) for command in commands]
 
     def is_stale(self) -> bool:
