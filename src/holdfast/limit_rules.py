@@ -15,7 +15,7 @@ from holdfast.errors import ConfigurationError, RateLimited
 from holdfast.policy.buckets import unlimited
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.keys import guard
-from holdfast.policy.quota import Quotas, quotas_of
+from holdfast.policy.quota import Quota, Quotas, quotas_of
 from holdfast.typing import Duration
 
 _MOST_COST: Final = 10**12
@@ -31,7 +31,7 @@ class LimitRules:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.limiting: Limiting = engine.limiting
-        self._buckets: dict[str, Buckets] = {}
+        self._buckets: dict[str | Quota, Buckets] = {}
         self._rules: dict[tuple[object, ...], Rule] = {}
         self._starts: dict[tuple[str, str | None], str] = {}
         self._combined: dict[tuple[Quotas, ...], Buckets] = {}
@@ -49,10 +49,12 @@ class LimitRules:
 
     def buckets(self, quota: Quotas) -> Buckets:
         """Return what all buckets of some quotas have in common."""
-        found = self._buckets.get(quota) if isinstance(quota, str) else None
+        if type(quota) is not str and type(quota) is not Quota:
+            return buckets_of(quotas_of(quota))
+        found = self._buckets.get(quota)
         if found is None:
             found = buckets_of(quotas_of(quota))
-            if isinstance(quota, str) and len(self._buckets) < _MOST_KNOWN:
+            if len(self._buckets) < _MOST_KNOWN:
                 self._buckets[quota] = found
         return found
 
@@ -81,9 +83,12 @@ class LimitRules:
         quotas: list[Quotas] = []
         keys: list[str] = []
         for quota, key in _pairs(hits):
-            start = self._start_of(key, colocate)
+            start, names = self._start_of(key, colocate), self.buckets(quota).names
             quotas.append(quota)
-            keys += [start + name for name in self.buckets(quota).names]
+            if len(names) == 1:
+                keys.append(start + names[0])
+            else:
+                keys += [start + name for name in names]
         if not 1 <= len(keys) == len(set(keys)):
             msg = "hit_all takes one or more (quota, key), and no two that count in one bucket: give one a name"
             raise ConfigurationError(msg)
@@ -92,11 +97,14 @@ class LimitRules:
 
     def _combine(self, quotas: tuple[Quotas, ...]) -> Buckets:
         """Return what the buckets of several quotas have in common."""
-        texts = all(type(quota) is str for quota in quotas)
-        found = self._combined.get(quotas) if texts else None
+        try:
+            found = self._combined.get(quotas)
+        except TypeError:  # there are lists among them
+            quotas = tuple(each for quota in quotas for each in quotas_of(quota))
+            found = None
         if found is None:
-            found = buckets_of(tuple(each for quota in quotas for each in self.buckets(quota).quotas))
-            if texts and len(self._combined) < _MOST_KNOWN:
+            found = buckets_of(tuple(each for quota in quotas for each in quotas_of(quota)))
+            if len(self._combined) < _MOST_KNOWN:
                 self._combined[quotas] = found
         return found
 

@@ -20,7 +20,7 @@ from weakref import finalize
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack, receive_within, wait_in_kernel
+from holdfast.backend.connections import INCOMPLETE, new_reader, pack, receive_within, wait_in_kernel, watch
 from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken, too_late
 from holdfast.commands import Command, Reply
@@ -63,8 +63,8 @@ class Wire(Protocol):
 class SocketWire:
     """A wire over a socket that redis-py has connected."""
 
-    __slots__ = ("__weakref__", "_buffer", "_close", "_in_kernel", "_reader", "_sock", "_timeout", "_waits", "command",
-                 "generation", "since", "thread")  # fmt: skip
+    __slots__ = ("__weakref__", "_buffer", "_close", "_has_arrived", "_in_kernel", "_reader", "_sock", "_timeout",
+                 "_waits", "command", "generation", "since", "thread")  # fmt: skip
 
     def __init__(self, connection: Any, sock: socket.socket, timeout: float) -> None:
         # Also closes a wire that Ctrl-C made its borrower forget, and those that are left when the interpreter exits.
@@ -78,6 +78,7 @@ class SocketWire:
         self.since = 0.0
         self.generation = 0
         self._in_kernel = not (isinstance(sock, ssl.SSLSocket) or sys.platform == "win32")
+        self._has_arrived = watch(sock)
         self._waits = timeout
         """Seconds that a recv waits as the socket is set now."""
         if self._in_kernel:
@@ -186,7 +187,7 @@ class SocketWire:
 
     def is_stale(self) -> bool:
         """Say whether the other side has closed the connection, or sent something unasked."""
-        return has_arrived(self._sock)
+        return bool(self._has_arrived())
 
     def interrupt(self) -> None:
         """Make a thread that waits for a reply here find the connection lost."""

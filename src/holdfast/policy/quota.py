@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, TypeAlias, cast, get_args
 
@@ -25,9 +25,11 @@ _LARGEST: Final = 10**12
 _MOST: Final = 16
 """Quotas in one text or sequence: each is a bucket to look at in every hit."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
-_ITEM: Final = re.compile(r"(\d[\d_]*) ?/ ?(.+)")
+_ITEM: Final = re.compile(r"(\d+(?:_\d+)*) ?/ ?(.+)", re.ASCII)
+_NUMBER: Final = re.compile(r"\d{1,3}(?:_?\d){0,15}", re.ASCII)
+"""Few enough digits for `int`, which refuses thousands of them with another error."""
 _PERIODS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
-_COUNTED: Final = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)")
+_COUNTED: Final = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)", re.ASCII)
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -61,6 +63,7 @@ class Quota:
     burst: int | None = None
     algorithm: Algorithm = "gcra"
     name: str = ""
+    _hash: int = field(default=0, repr=False, compare=False)
 
     def __init__(
         self,
@@ -84,6 +87,13 @@ class Quota:
         put(self, "burst", None if burst is None else _count(burst, "burst"))
         put(self, "algorithm", algorithm)
         put(self, "name", _default_name(period) if name is None else _checked_name(name))
+        put(self, "_hash", hash((self.limit, period, self.burst, algorithm, self.name)))
+
+    def __hash__(self) -> int:
+        return self._hash  # quotas are looked up in every hit
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.limit, self.per, self.burst, self.algorithm, self.name)  # another process hashes anew
 
     @property
     def period(self) -> float:
@@ -97,7 +107,9 @@ class Quota:
 
     def named(self, name: str) -> Quota:
         """Return the same quota under another name."""
-        return self if name == self.name else replace(self, name=name)
+        if name == self.name:
+            return self
+        return Quota(self.limit, self.per, burst=self.burst, algorithm=self.algorithm, name=name)
 
     @property
     def bucket(self) -> str:
@@ -164,16 +176,24 @@ def _parse(item: str, text: str) -> Quota:
             raise ConfigurationError(msg)
         options[name] = value
     burst = options.get("burst")
-    if burst is not None and not burst.isdecimal():
-        msg = f"quota {text!r}: burst={burst} is not a whole number"
-        raise ConfigurationError(msg)
     return Quota(
-        int(found[1]),
+        _number(found[1], text),
         found[2],
-        burst=None if burst is None else int(burst),
+        burst=None if burst is None else _number(burst, text),
         algorithm=cast("Algorithm", options.get("algorithm", "gcra")),
         name=options.get("name"),
     )
+
+
+def _number(digits: str, text: str) -> int:
+    if not _NUMBER.fullmatch(digits):
+        msg = f"quota {text!r}: {digits!r} is not a whole number up to 10**12"
+        raise ConfigurationError(msg)
+    return int(digits)
+
+
+def _rebuild(limit: int, per: float, burst: int | None, algorithm: Algorithm, name: str) -> Quota:
+    return Quota(limit, per, burst=burst, algorithm=algorithm, name=name)
 
 
 def _period(per: Duration) -> Duration:
