@@ -37,12 +37,18 @@ class Denial(NamedTuple):
     quotas: tuple[Quota, ...]
     policies: tuple[PolicyDecision, ...]
     """What each of them said."""
+    place: int = 0
+    """Which of them is this one."""
 
     def told(self, keys: tuple[str, ...], quotas: tuple[Quota, ...]) -> tuple[PolicyDecision, ...]:
         """Return what is known of a hit on some buckets: everything if they are the same, or else the refusal alone."""
         if keys == self.keys and (quotas is self.quotas or quotas == self.quotas):
             return self.policies
-        return (self.policies[self.quotas.index(self.quota)],)
+        return (self.policies[self.place],)
+
+    def holds(self, now: float) -> bool:
+        """Say whether it is still believed; its policy `shifted` to then refuses, too, however floats are rounded."""
+        return now < self.until and now - self.since < self.policies[self.place].retry_after
 
 
 class Denials:
@@ -68,7 +74,7 @@ class Denials:
             if generation != self.generation:
                 return
             self.known.pop(key, None)
-            self.known[key] = denial
+            self.known[key] = denial._replace(place=denial.keys.index(key))
             while len(self.known) > self._most:
                 del self.known[next(iter(self.known))]
 
@@ -76,7 +82,7 @@ class Denials:
         """Return the key of a bucket and the denial that holds there for a hit; None if there is none."""
         for key, quota in zip(keys, quotas, strict=True):
             denial = self.known.get(key)
-            if denial is None or now >= denial.until or cost != denial.cost:
+            if denial is None or cost != denial.cost or not denial.holds(now):
                 continue
             if denial.quota is quota or denial.quota == quota:
                 return key, denial

@@ -36,7 +36,7 @@ class LocalLimits:
             quotas: of the buckets.
             cost: units.
             now: seconds of a clock that never jumps.
-            patience: seconds for which the caller is ready to wait.
+            patience: seconds for which the caller is ready to wait; counts only where there is one bucket, as in Redis.
 
         Returns:
             The seconds after which the hit is admitted, None if it is not; and for each bucket wait, remaining and
@@ -46,10 +46,10 @@ class LocalLimits:
             debts = [self._debt(key, quota, now) for key, quota in zip(keys, quotas, strict=True)]
             waits = [self._wait(debt, quota, cost) for debt, quota in zip(debts, quotas, strict=True)]
             longest = max((wait for wait in waits if wait is not None), default=0.0)
-            admitted = None not in waits and longest <= patience
+            admitted = None not in waits and longest <= (patience if len(keys) == 1 else 0.0)
             if admitted and cost:
-                for index, (key, quota) in enumerate(zip(keys, quotas, strict=True)):
-                    debts[index] = max(debts[index], longest * self._rate(quota)) + cost
+                for index, key in enumerate(keys):
+                    debts[index] += cost
                     self._put(key, now, debts[index])
         figures: list[int] = []
         for debt, wait, quota in zip(debts, waits, quotas, strict=True):

@@ -202,6 +202,30 @@ async def _many(bench: Bench, *known: int) -> None:
     await bench.measure(bench.colour.call(function, [1, 2]))
 
 
+async def _limit(bench: Bench, verb: str, *args: Any, before: int = 0, **options: Any) -> None:
+    limiter = bench.colour.of(bench.layer.limiter)
+    for _ in range(before):
+        await limiter.hit("1/minute", "product:7")
+    await bench.measure(getattr(limiter, verb)(*args, **options))
+
+
+async def _settled(bench: Bench) -> None:
+    limiter = bench.colour.of(bench.layer.limiter)
+
+    async def hit_and_settle() -> None:
+        await limiter.settle(await limiter.hit("9/minute", "product:7", cost=5), 3)
+
+    await bench.measure(hit_and_settle)
+
+
+async def _slot(bench: Bench) -> None:
+    async def enter_and_leave() -> None:
+        async with bench.colour.using(bench.layer.limiter.concurrency(1, "product:7")):
+            pass
+
+    await bench.measure(enter_and_leave)
+
+
 def by_result(value: int) -> list[str]:
     """Return the tags of a result."""
     return [f"number:{value}"]
@@ -239,6 +263,15 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "`cache.get_many` of two, with tags": lambda bench: _get_many(bench, tags=["all"]),
     "`cache.expire`": _expire,
     "`entries(f).info`": lambda bench: _handle(bench, "info", 1),
+    "`limiter.hit`, `limiter.throttle`": lambda bench: _limit(bench, "throttle", "9/minute", "product:7", max_wait=0),
+    "`limiter.hit` of two quotas": lambda bench: _limit(bench, "hit", "9/minute, 90/hour", "product:7"),
+    "`limiter.hit`, known to be refused": lambda bench: _limit(bench, "hit", "1/minute", "product:7", before=2),
+    "`limiter.hit_all` of two keys": lambda bench: _limit(bench, "hit_all", [("9/minute", "a"), ("9/hour", "b")]),
+    "`limiter.peek`": lambda bench: _limit(bench, "peek", "1/minute", "product:7"),
+    "`limiter.refund`": lambda bench: _limit(bench, "refund", "1/minute", "product:7", before=1),
+    "`limiter.settle`, and the hit before it": _settled,
+    "`limiter.reset`": lambda bench: _limit(bench, "reset", "1/minute", "product:7", before=1),
+    "`limiter.concurrency`, entered and left": _slot,
 }
 
 

@@ -52,3 +52,17 @@ def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
     layer.cache.invalidate_tags("category:3")
     yield "tag", used("shop:tag:{category:3}")
     yield "epoch of all tags", used("shop:tag-epoch")
+    yield from _limits(server, layer)
+
+
+def _limits(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
+    def used(kind: str) -> int:
+        return int(server.client.memory_usage(f"shop:limit:{{product:7}}:{kind}", samples=0) or 0)
+
+    for algorithm, hits in [("gcra", 1), ("fixed_window", 1), ("sliding_counter", 1), ("sliding_log", 100)]:
+        for _ in range(hits):
+            layer.limiter.hit(f"1000/hour; algorithm={algorithm}", "product:7")
+        suffix = f", {hits} hits" if hits > 1 else ""
+        yield f"bucket, {algorithm.replace('_', ' ')}{suffix}", used(f"{algorithm}:per-hour")
+    with layer.limiter.concurrency(1, "product:7"):
+        yield "slots of a key, 1 held", used("concurrency")

@@ -1,9 +1,10 @@
 """A tiny Redis in the process that executes the real scripts, for tests that try thousands of schedules.
 
-It knows the few commands that the scripts of the cache use, lives by a clock that the test sets, and runs one script
-in some microseconds. Like Redis it freezes the clock for the length of a command. Unlike Redis it never gives the same
-TIME twice, even while the test's clock stands still: real executions do not share a microsecond either. It checks
-nothing: wrong arguments end as Python errors.
+It knows the few commands that our scripts use (those of lists and sorted sets are in `lua_collections`), lives by a
+clock that the test sets, and runs one script in some microseconds. Like Redis it freezes the clock for the length of a
+command. Unlike Redis it never gives the same TIME twice, even while the test's clock stands still: real executions do
+not share a microsecond either; unless the test sets TIME itself. It checks little: wrong arguments end as errors of
+Python.
 
 The text of a script may be replaced, to see that a test notices a script that is wrong.
 """
@@ -11,6 +12,7 @@ The text of a script may be replaced, to see that a test notices a script that i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cache
 from typing import Any, Final
 
@@ -18,6 +20,8 @@ from lupa.lua51 import LuaRuntime
 
 from holdfast.commands import Command, Reply, Word
 from holdfast.scripts import load
+from support import lua_collections
+from support.lua_collections import Value, WrongType
 
 SCRIPTS: Final = (
     "acquire",
@@ -64,21 +68,25 @@ class LuaRedis:
         clock: the time in seconds; it says when keys expire, and what TIME is.
         texts: other texts for some of the scripts, by name.
         heard: called with channel and message of whatever is published, while the command is executed.
+        micros: the time in whole microseconds instead of `clock`: TIME tells exactly that, also if it stands still or
+            goes back.
     """
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        clock: Callable[[], float] = lambda: 0.0,
         texts: Mapping[str, str] | None = None,
         heard: Callable[[str, bytes], object] | None = None,
+        micros: Callable[[], int] | None = None,
     ) -> None:
         self.published: list[tuple[str, bytes]] = []
         """Channels and messages, in order."""
         self._clock = clock
+        self._given = micros
         self._heard = heard
         self._now = 0
         self._micros = 0
-        self._values: dict[bytes, bytes] = {}
+        self._values: dict[bytes, Value] = {}
         self._deadlines: dict[bytes, int] = {}
         others = texts or {}
         if unknown := others.keys() - set(SCRIPTS):
@@ -90,13 +98,16 @@ class LuaRedis:
 
     def execute(self, command: Command) -> Reply:
         """Execute a command, and return its reply as a port does."""
-        self._now = int(self._clock() * 1000)
+        self._now = self._milliseconds()
         name, *words = command.words
         if name == "EVALSHA":
-            return self._run(self._scripts[str(words[0])], int(words[1]), words[2:])
+            script = self._scripts.get(str(words[0])) or _compiled(str(command.fallback[1]))
+            return self._run(script, int(words[1]), words[2:])
         arguments = map(_bytes, words)
         if name == "MGET":
             return [_reply(self._get(key)) for key in arguments]
+        if str(name).encode() in lua_collections.HANDLERS:
+            return _reply(self._collect(str(name).encode(), *arguments))
         return _reply(self._call(str(name).encode(), *arguments))
 
     def expire_now(self, key: str) -> None:
@@ -105,9 +116,18 @@ class LuaRedis:
 
     def ttls(self) -> dict[str, int]:
         """Return the keys there are, and the milliseconds that each has left; -1 for one that never expires."""
-        self._now = int(self._clock() * 1000)
+        self._now = self._milliseconds()
         left = {key.decode(): self._pttl(key) for key in list(self._values)}
         return {key: milliseconds for key, milliseconds in left.items() if milliseconds != -2}
+
+    def content(self) -> dict[str, Value]:
+        """Return a copy of all that is stored."""
+        self._now = self._milliseconds()
+        alive = {key: self._alive(key) for key in list(self._values)}
+        return {key.decode(): copy(value) for key, value in alive.items() if value is not None}
+
+    def _milliseconds(self) -> int:
+        return int(self._clock() * 1000) if self._given is None else self._given() // 1000
 
     def _run(self, script: Any, keys: int, words: list[Word]) -> Reply:
         names = _keys(*map(_bytes, words[:keys]))
@@ -116,9 +136,32 @@ class LuaRedis:
 
     def _call(self, name: bytes, *arguments: Any) -> Any:
         # A table of bound methods inside Lua would be a circle that no garbage collector sees.
+        if name in lua_collections.HANDLERS:
+            answer = self._collect(name, *arguments)
+            return _keys(*answer) if isinstance(answer, list) else answer
         return _HANDLERS[name](self, *arguments)
 
-    def _alive(self, key: bytes) -> bytes | None:
+    def _collect(self, name: bytes, key: bytes, *arguments: Any) -> Any:
+        """Execute a command of lists or sorted sets; what is empty afterwards goes."""
+        kind, handler = lua_collections.HANDLERS[name]
+        value = self._alive(key)
+        if value is not None and not isinstance(value, kind):
+            raise WrongType
+        held: Any = kind() if value is None else value
+        answer = handler(held, *arguments)
+        if held:
+            self._values[key] = held
+        else:
+            self._drop(key)
+        return answer
+
+    def _text(self, key: bytes) -> bytes | None:
+        value = self._alive(key)
+        if value is not None and not isinstance(value, bytes):
+            raise WrongType
+        return value
+
+    def _alive(self, key: bytes) -> Value | None:
         deadline = self._deadlines.get(key)
         if deadline is not None and deadline < self._now:
             self._drop(key)
@@ -129,7 +172,7 @@ class LuaRedis:
         self._deadlines.pop(key, None)
 
     def _get(self, key: bytes) -> bytes | bool:
-        value = self._alive(key)
+        value = self._text(key)
         return False if value is None else value
 
     def _set(self, key: bytes, value: bytes, *options: bytes | int) -> bytes | bool:
@@ -151,7 +194,7 @@ class LuaRedis:
         return sum(self._alive(key) is not None for key in keys)
 
     def _incr(self, key: bytes) -> int:
-        count = int(self._alive(key) or 0) + 1
+        count = int(self._text(key) or 0) + 1
         self._values[key] = b"%d" % count
         return count
 
@@ -168,17 +211,17 @@ class LuaRedis:
         return -1 if deadline is None else deadline - self._now
 
     def _getrange(self, key: bytes, first: int, last: int) -> bytes:
-        return (self._alive(key) or b"")[int(first) : int(last) + 1]
+        return (self._text(key) or b"")[int(first) : int(last) + 1]
 
     def _setrange(self, key: bytes, offset: int, part: bytes) -> int:
-        value = self._alive(key) or b""
+        value = self._text(key) or b""
         start = int(offset)
         if part:
             value = self._values[key] = value[:start].ljust(start, b"\0") + part + value[start + len(part) :]
         return len(value)
 
     def _time(self) -> Any:
-        self._micros = max(self._micros + 1, int(self._clock() * 1_000_000))
+        self._micros = self._given() if self._given else max(self._micros + 1, int(self._clock() * 1_000_000))
         seconds, micros = divmod(self._micros, 1_000_000)
         return _keys(b"%d" % seconds, b"%d" % micros)
 

@@ -113,8 +113,8 @@ class Slots:
         if slot.process is not self._process:
             return
         slot.end_renewals()
-        if not slot.decision.degraded and slot.decision.shadow:
-            return  # it was refused, and let in all the same
+        if slot.decision.refused_by and not slot.decision.degraded:
+            return  # only watched: it has none
         self._local.leave(gate.key, slot.token)
         await self._leaving.leave(port, gate.key, slot.token, gate.lease, gate.rule.budget, gate.tally)
 
@@ -167,4 +167,4 @@ class Slots:
 def _decision(gate: Gate, *, allowed: bool, left: int = 0, wait: float = 0.0, degraded: bool = False) -> LimitDecision:
     pause = 0.0 if allowed else wait
     policy = PolicyDecision(_POLICY, allowed, gate.limit, left if allowed else 0, pause, pause, gate.lease)
-    return LimitDecision(allowed, (policy,), degraded)
+    return LimitDecision(allowed, (policy,), degraded, gate.rule.shadow)
