@@ -74,7 +74,7 @@ class Engine:
         kept_near = Near(_count(near_entries, "near_entries"), _count(near_bytes, "near_bytes"))
         self.caching = Caching(names, self.recorder, kept_near, bypass=on_failure == "bypass")
         self.batching = BatchCaching(self.caching)
-        self.replicas = max(1, _count(replicas, "replicas"))
+        self.replicas = _count(replicas, "replicas", least=1)
         self.limiting = Limiting(self.recorder, Denials(), LocalLimits(self.replicas))
         self.slots = Slots(self.recorder, LocalSlots(self.replicas))
         self._unwatch: Cancel | None = None
@@ -173,9 +173,9 @@ def _check_connection(given: object) -> None:
         raise ConfigurationError(msg)
 
 
-def _count(value: int, name: str) -> int:
+def _count(value: int, name: str, least: int = 0) -> int:
     # Callers are often untyped.
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"{name}={value!r} must be a whole number, 0 or more"
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"{name}={value!r} must be a whole number, {least} or more"
         raise ConfigurationError(msg)
     return value

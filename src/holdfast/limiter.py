@@ -148,8 +148,9 @@ class Limiter:
     ) -> LimitDecision:
         """Wait until a hit is admitted, exactly as long as that takes, in the order of the callers.
 
-        The hit is booked ahead in one round trip, so nobody asks twice and nobody overtakes. Who is interrupted while
-        waiting gives it back.
+        Under one quota the hit is booked ahead in one round trip, so nobody asks twice and nobody overtakes. Who is
+        interrupted while waiting gives it back. Under several nothing is booked: the caller waits until all admit it,
+        asks again, and may be refused late.
 
         Args:
             quota: see `hit`.

@@ -18,6 +18,15 @@ Cancel: TypeAlias = Callable[[], object]
 """Asks work that was started to stop; harmless once it has ended."""
 
 
+Promise: TypeAlias = Future[Any]
+"""What work that was started apart from its caller brings; `Port.wait` waits for it."""
+
+
+def promise() -> Promise:
+    """Return a promise that nobody has kept yet."""
+    return Future()
+
+
 class Listener(Protocol):
     """Hears what is published under a topic.
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from holdfast import Layer, Quota, RateLimited
+from holdfast.core.limit_checks import charged_of
 from holdfast.policy.quota import ALGORITHMS
 from support.colours import Colour
 from support.staged import Stage
@@ -48,7 +49,7 @@ def test_nobody_overtakes(colour: Colour, topology: Topology, namespace: str) ->
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
             limiter, stage = colour.of(layer.limiter), Stage(layer, timeless=True)
             found = [await limiter.throttle("8/day; burst=1", "k", max_wait="2d") for _ in range(5)]
-            booked = [decision.charge.at for decision in found]
+            booked = [charged_of(decision.charge.answer)[0].at for decision in found]
             assert [later - earlier for earlier, later in pairwise(booked)] == [DAY / 8 * 1e6] * 4
             assert len(stage.slept) == 4
             assert sorted(stage.slept) == stage.slept
@@ -67,7 +68,7 @@ def test_a_throttle_lasts_until_its_turn_and_not_much_longer(colour: Colour, lay
 
         async def call() -> None:
             decision = await colour.of(layer.limiter).throttle("50/second; burst=1", "k", max_wait=60)
-            ends.append((decision.charge.at, clock()))
+            ends.append((charged_of(decision.charge.answer)[0].at, clock()))
 
         await colour.together(*[call] * 4)
         ends.sort()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple, TypeAlias
 
 from holdfast.commands import Command, Reply
+from holdfast.core.limit_checks import Charge, Charged, Check, Rule, buckets_of
+from holdfast.core.records import Tally
 from holdfast.policy.buckets import constants_of
 from holdfast.policy.quota import Quota
 from holdfast.scripts import limits as scripts
@@ -67,8 +69,23 @@ class LimitServer:
     def adjust(self, buckets: Buckets, units: int, at: int = 0) -> Answer:
         """Change what was charged at an instant."""
         script = scripts.adjust_script(quota.algorithm for quota in buckets.values())
-        command = scripts.adjust(script, list(buckets), _constants(buckets), units=units, at=at, patience=0.1)
-        return self._ask(buckets, command)
+        instants = [(at, at)] * len(buckets)
+        return self._ask(
+            buckets,
+            scripts.adjust(script, list(buckets), _constants(buckets), units=units, instants=instants, patience=0.1),
+        )
+
+    def settle(self, buckets: Buckets, hit: Answer, estimate: int, actual: int) -> Answer:
+        """Charge what a hit has cost in truth, as the limiter does."""
+        check = Check(buckets_of(tuple(buckets.values())), tuple(buckets), Tally("settle"))
+        charged = [Charged(int(hit.admitted), hit.at, *said) for said in hit.said]
+        instants = Charge(check, Rule(), estimate, charged).instants(actual)
+        script, known = check.buckets.adjust, [instants[key] for key in buckets]
+        units = actual - estimate
+        return self._ask(
+            buckets,
+            scripts.adjust(script, list(buckets), _constants(buckets), units=units, instants=known, patience=0.1),
+        )
 
     def content(self) -> dict[str, Value]:
         """Return a copy of all that is stored."""

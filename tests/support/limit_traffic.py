@@ -15,7 +15,7 @@ from holdfast.policy.buckets import constants_of
 from holdfast.policy.quota import ALGORITHMS, Algorithm, Quota
 from support.limit_models import microseconds
 
-EXAMPLES: Final = int(os.environ.get("HOLDFAST_LIMIT_EXAMPLES", "40"))
+EXAMPLES: Final = int(os.environ.get("HOLDFAST_LIMIT_EXAMPLES", "30"))
 CENTURY: Final = 100 * 365 * 86400
 _LONGEST_GAP: Final = 2 * 10**13
 """Microseconds: fractions of a year, so that instants stay exact in Lua beside periods of a century."""

@@ -260,3 +260,57 @@ def test_what_planted_bugs_need() -> None:
     assert server.execute(scripts.invalidate("value", "lease", channel="")) == 4
     assert server.execute(commands.mget(["value", "lease"])) == [b"x", b"\0\0\0y"]
     assert server.ttls() == {"value": -1, "lease": -1}
+
+
+words = st.sampled_from(["a", "b", "7", "1700000000123456"])
+places = st.integers(-4, 4)
+collections: st.SearchStrategy[tuple[str | int, ...]] = st.one_of(
+    st.tuples(st.just("LRANGE"), st.just("list"), places, places),
+    st.tuples(st.just("LTRIM"), st.just("list"), places, places),
+    st.tuples(st.just("LINDEX"), st.just("list"), places),
+    st.tuples(st.just("LLEN"), st.just("list")),
+    st.tuples(st.just("LPUSH"), st.just("list"), words, words),
+    st.tuples(st.just("RPUSH"), st.just("list"), words),
+    st.tuples(st.just("ZADD"), st.just("set"), st.integers(-2, 10**13), words),
+    st.tuples(st.just("ZCARD"), st.just("set")),
+    st.tuples(st.just("ZRANGE"), st.just("set"), places, places),
+    st.tuples(st.just("ZRANGE"), st.just("set"), places, places, st.just("WITHSCORES")),
+    st.tuples(st.just("ZREM"), st.just("set"), words),
+    st.tuples(st.just("ZREMRANGEBYSCORE"), st.just("set"), st.just("-inf"), st.integers(0, 10**13)),
+    st.tuples(st.just("EXISTS"), st.sampled_from(["list", "set"])),
+)
+
+
+@pytest.mark.parametrize("name", [name for name in STANDALONE if name != "memory"])
+def test_lists_and_sorted_sets_are_as_on_real_servers(name: str, servers: Servers) -> None:
+    """Any sequence of the commands that scripts use has the same replies."""
+    client = servers.topology(name).nodes[0].client
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.lists(collections, max_size=30))
+    def check(story: list[tuple[str | int, ...]]) -> None:
+        mine, namespace = LuaRedis(lambda: 1_700_000_000.0), f"test-{uuid4().hex}:"
+        for verb, key, *rest in story:
+            told = mine.execute(Command((str(verb), f"{namespace}{key}", *rest)))
+            with client.pipeline(transaction=False) as pipe:
+                pipe.execute_command(f"{verb} ".strip(), f"{namespace}{key}", *rest, NEVER_DECODE=True)
+                real = pipe.execute()[0]
+            assert _raw(told) == _raw(real), (verb, rest)
+        client.unlink(f"{namespace}list", f"{namespace}set")
+
+    check()
+
+
+def _raw(reply: Any) -> Any:
+    """Return a reply without what redis-py makes of it: scores as floats, in pairs, and OK as True."""
+    if isinstance(reply, list | tuple):
+        flat: list[Any] = []
+        for each in reply:
+            flat += _raw(each) if isinstance(each, list | tuple) else [_raw(each)]
+        return flat
+    if isinstance(reply, bool) or reply in (b"OK", "OK"):
+        return "OK"
+    if isinstance(reply, str | bytes):
+        text = reply.decode() if isinstance(reply, bytes) else reply
+        return float(text) if text.lstrip("-").isdigit() else text
+    return None if reply is None else float(reply)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from holdfast.commands import Command, Word, unlink
-from holdfast.core.limit_checks import Charge, Check, Rule, ask, figures_of
+from holdfast.core.limit_checks import Charge, Check, Instants, Rule, ask, figures_of
 from holdfast.core.limiting import Limiting
 from holdfast.errors import BackendError
 from holdfast.policy.buckets import policies_of, unlimited
@@ -43,7 +43,7 @@ async def reset(limiting: Limiting, port: Port, check: Check) -> bool:
 
 
 async def adjust(
-    limiting: Limiting, port: Port, check: Check, units: int, rule: Rule, at: int | dict[str, int] = 0
+    limiting: Limiting, port: Port, check: Check, units: int, rule: Rule, instants: Instants | None = None
 ) -> LimitDecision:
     """Charge more units, or take some back if `units` is negative, and return what a hit of 1 would get then.
 
@@ -53,13 +53,12 @@ async def adjust(
         check: the buckets.
         units: how many.
         rule: what the caller says.
-        at: when the hit was charged, by key where buckets were charged apart; 0 if that is not known.
+        instants: as `Charge.instants` returned them; None if they are not known.
     """
 
     def change(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-        when = at if isinstance(at, int) else at[keys[0]]
-        script = check.buckets.adjust
-        return scripts.adjust(script, keys, constants, units=units, at=when, patience=rule.budget)
+        known = [instants[key] if instants else (0, 0) for key in keys]
+        return scripts.adjust(check.buckets.adjust, keys, constants, units=units, instants=known, patience=rule.budget)
 
     limiting.forget(check)
     try:
@@ -78,7 +77,7 @@ async def settle(limiting: Limiting, port: Port, decision: LimitDecision, actual
     charge = decision.charge
     if not isinstance(charge, Charge):
         return decision
-    after = await adjust(limiting, port, charge.check, actual - decision.cost, charge.rule, charge.at)
+    after = await adjust(limiting, port, charge.check, actual - decision.cost, charge.rule, charge.instants(actual))
     cost = decision.cost if after.degraded else actual  # it can be settled again
     return LimitDecision(after.allowed, after.policies, after.degraded, False, cost, charge)
 
@@ -110,7 +109,7 @@ async def _pause(limiting: Limiting, port: Port, decision: LimitDecision, second
 
             async def give_back() -> None:
                 cost = -decision.cost
-                await adjust(limiting, port, given_back.check, cost, given_back.rule, given_back.at)
+                await adjust(limiting, port, given_back.check, cost, given_back.rule, given_back.instants(0))
 
             port.afterwards(give_back)
         raise

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from holdfast.commands import Command, Reply, Word
 from holdfast.core.records import Tally
@@ -73,16 +73,6 @@ class Check(NamedTuple):
     tally: Tally
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """Where and when a hit was charged. A decision shows that it was, not how."""
-
-    check: Check = field(repr=False)
-    rule: Rule = field(repr=False)
-    at: int | dict[str, int] = field(repr=False)
-    """When, in microseconds of the server's clock; by key where buckets were charged apart."""
-
-
 class Charged(NamedTuple):
     """What a script says of one bucket; times in microseconds."""
 
@@ -91,6 +81,38 @@ class Charged(NamedTuple):
     wait: int
     remaining: int
     reset: int
+
+
+Instants: TypeAlias = dict[str, tuple[int, int]]
+"""By the key of a bucket, in microseconds of its server's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Where and when a hit was charged. A decision shows that it was, not how."""
+
+    check: Check = field(repr=False)
+    rule: Rule = field(repr=False)
+    cost: int = field(repr=False)
+    answer: Sequence[int] | Sequence[Charged] = field(repr=False)
+    """What the script answered; what is said of each bucket where several scripts did."""
+
+    def instants(self, actual: int) -> Instants:
+        """Return when each bucket was charged, and since when units beyond `actual` do not count fully any more.
+
+        A bucket of GCRA drains, and as long as there is something else in it, that is what drains; so the units lose
+        nothing before the instant at which it would be empty without them.
+        """
+        instants: Instants = {}
+        constants = self.check.buckets.constants
+        for index, (key, charged) in enumerate(zip(self.check.keys, charged_of(self.answer), strict=True)):
+            name, _, fill, drain = constants[4 * index : 4 * index + 4]
+            since = charged.at
+            if name == "gcra":
+                too_much = -((self.cost - actual) * int(fill) // -int(drain))
+                since += charged.reset - charged.wait - too_much
+            instants[key] = charged.at, since
+        return instants
 
 
 Ask: TypeAlias = Callable[[Sequence[str], Sequence[Word]], Command]
@@ -110,9 +132,8 @@ async def ask(port: Port, check: Check, command: Ask) -> list[Charged]:
     commands = [command(each.keys, each.buckets.constants) for each in parts]
     replies: list[Reply] = [await port.call(commands[0])] if len(commands) == 1 else await port.pipeline(commands)
     found: dict[int, Charged] = {}
-    for indexes, (admitted, at, *figures) in zip(slots.values(), replies, strict=True):
-        for place, index in enumerate(indexes):
-            found[index] = Charged(admitted, at, *figures[3 * place : 3 * place + 3])
+    for indexes, reply in zip(slots.values(), replies, strict=True):
+        found.update(zip(indexes, charged_of(reply), strict=True))
     return [found[index] for index in range(len(check.keys))]
 
 
@@ -122,6 +143,14 @@ def part(check: Check, indexes: Sequence[int]) -> Check:
         return check
     quotas = tuple(check.buckets.quotas[index] for index in indexes)
     return Check(buckets_of(quotas), tuple(check.keys[index] for index in indexes), check.tally)
+
+
+def charged_of(answer: Sequence[Any]) -> Sequence[Charged]:
+    """Return what a script says of each bucket, from its answer, if that is not yet done."""
+    if isinstance(answer[0], Charged):
+        return answer
+    admitted, at = answer[0], answer[1]
+    return [Charged(admitted, at, *answer[index : index + 3]) for index in range(2, len(answer), 3)]
 
 
 def figures_of(charged: Sequence[Charged]) -> list[int]:

@@ -23,12 +23,11 @@ from holdfast.errors import BackendError
 from holdfast.events import LimitDegraded, Limited
 from holdfast.policy.buckets import MILLION, policies_of, refused, unlimited
 from holdfast.policy.decision import LimitDecision
-from holdfast.port import BlockingPort, Port
+from holdfast.port import BlockingPort, Port, Promise, promise
 from holdfast.scripts import limits as scripts
 
 Answer: TypeAlias = list[Any]
-"""What the script answers: admitted or not, when, then wait, remaining and reset of each bucket. When: an instant, or,
-where several scripts have answered, one by key."""
+"""What the script answers: admitted or not, when, then wait, remaining and reset of each bucket."""
 _TRY_AGAIN: Final = 1.0
 """Seconds after which who was refused for want of Redis may try again."""
 
@@ -80,13 +79,14 @@ class Limiting:
         """
         generation, asked = self.denials.generation, port.monotonic()
         try:
-            if len(check.keys) == 1 or not any(port.slots(check.keys)):
-                answer: Answer = await port.call(_command(check, cost, rule, patience))
+            if len(check.keys) > 1 and any(port.slots(check.keys)):
+                charged = await self._charge_apart(port, check, cost, rule)
+                answer: Answer = [int(all(each.admitted for each in charged)), 0, *figures_of(charged)]
             else:
-                answer = await self._charge_apart(port, check, cost, rule)
+                answer, charged = await port.call(_command(check, cost, rule, patience)), None
         except BackendError as error:
             return self._without_redis(check, cost, rule, asked, patience, error)
-        return self._judge(check, cost, rule, patience, answer, asked, generation)
+        return self._judge(check, cost, rule, patience, answer, asked, generation, charged)
 
     def hit_now(self, port: BlockingPort, check: Check, cost: int, rule: Rule) -> LimitDecision:
         """Do what `hit` does without patience, and without its coroutines: they take a sixth of a hit's time."""
@@ -100,14 +100,24 @@ class Limiting:
         return self._judge(check, cost, rule, 0.0, answer, asked, generation)[0]
 
     def _judge(
-        self, check: Check, cost: int, rule: Rule, patience: float, answer: Answer, asked: float, generation: int
+        self,
+        check: Check,
+        cost: int,
+        rule: Rule,
+        patience: float,
+        answer: Answer,
+        asked: float,
+        generation: int,
+        charged: list[Charged] | None = None,
     ) -> tuple[LimitDecision, float]:
         """Return what an answer means, and remember a refusal."""
         booked = int(patience * MILLION) if len(check.keys) == 1 else 0
         policies = policies_of(check.buckets.quotas, answer, booked)
         if answer[0]:
             wait = answer[2] / MILLION if booked else 0.0
-            return LimitDecision(True, policies, False, rule.shadow, cost, Charge(check, rule, answer[1])), wait
+            return LimitDecision(
+                True, policies, False, rule.shadow, cost, Charge(check, rule, cost, charged or answer)
+            ), wait
         decision = LimitDecision(False, policies, False, rule.shadow, cost)
         self._remember(check, decision, asked, generation)
         return self._refuse_or_wait(check, decision, rule, patience)
@@ -126,37 +136,39 @@ class Limiting:
         self.denials.forget(check.keys)
         self.local.forget(check.keys)
 
-    async def _charge_apart(self, port: Port, check: Check, cost: int, rule: Rule) -> Answer:
-        """Charge buckets that no one script can see together, and return what one would answer."""
+    async def _charge_apart(self, port: Port, check: Check, cost: int, rule: Rule) -> list[Charged]:
+        """Charge buckets that no one script can see together, and return what is said of each."""
 
         def charge(keys: Sequence[str], constants: Sequence[Word]) -> Command:
             return scripts.hit(check.buckets.hit, keys, constants, cost=cost, wait=0, patience=rule.budget)
 
         charged = await ask(port, check, charge)
-        admitted = all(each.admitted for each in charged)
-        if not admitted:
-            await self._refund(port, check, charged, cost, rule.budget)
-        at = {key: each.at for key, each in zip(check.keys, charged, strict=True)}
-        return [int(admitted), at, *figures_of(charged)]
-
-    async def _refund(self, port: Port, check: Check, charged: list[Charged], cost: int, budget: float) -> None:
-        """Give back what some slots have charged for a hit that others refuse, and note what is left there then."""
         wrongly = [index for index, each in enumerate(charged) if each.admitted]
-        at = {check.keys[index]: charged[index].at for index in wrongly}
+        if not cost or not wrongly or len(wrongly) == len(charged):
+            return charged
+        refunded = promise()
+        # Apart from the caller: if that is cancelled now, what was charged wrongly is given back all the same.
+        back = [charged[index] for index in wrongly]
+        port.start(self._refund(port, part(check, wrongly), back, cost, rule, refunded), refunded.cancel)
+        for index, after in zip(wrongly, await port.wait(refunded, None), strict=True):
+            charged[index] = charged[index]._replace(remaining=after.remaining, reset=after.reset)
+        return charged
+
+    async def _refund(
+        self, port: Port, check: Check, charged: list[Charged], cost: int, rule: Rule, refunded: Promise
+    ) -> None:
+        """Give back what some slots have charged for a hit that others refuse, and tell what is left there then."""
+        instants = Charge(check, rule, cost, charged).instants(0)
 
         def refund(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            script = check.buckets.adjust
-            return scripts.adjust(script, keys, constants, units=-cost, at=at[keys[0]], patience=budget)
+            script, known = check.buckets.adjust, [instants[key] for key in keys]
+            return scripts.adjust(script, keys, constants, units=-cost, instants=known, patience=rule.budget)
 
-        if not wrongly or not cost:
-            return
         try:
-            refunded = await ask(port, part(check, wrongly), refund)
+            refunded.set_result(await ask(port, check, refund))
         except BackendError as error:
             self.recorder.backend_failed(check.tally, "refund", error)
-            return
-        for index, now in zip(wrongly, refunded, strict=True):
-            charged[index] = charged[index]._replace(remaining=now.remaining, reset=now.reset)
+            refunded.set_result(charged)
 
     def _remember(self, check: Check, decision: LimitDecision, asked: float, generation: int) -> None:
         quotas = check.buckets.quotas

@@ -52,7 +52,13 @@ def peek(script: Script, keys: Sequence[str], constants: Sequence[Word], *, cost
 
 
 def adjust(
-    script: Script, keys: Sequence[str], constants: Sequence[Word], *, units: int, at: int, patience: float
+    script: Script,
+    keys: Sequence[str],
+    constants: Sequence[Word],
+    *,
+    units: int,
+    instants: Sequence[tuple[int, int]],
+    patience: float,
 ) -> Command:
     """Change what was charged to buckets.
 
@@ -61,10 +67,14 @@ def adjust(
         keys: the buckets.
         constants: of each bucket its algorithm and three numbers.
         units: how many more, or fewer if negative.
-        at: when the hit was charged, in microseconds of the server's clock; 0 if that is not known.
+        instants: for each bucket, when the hit was charged there, and since when its units do not count fully any more,
+            in microseconds of its server's clock; 0 if that is not known.
         patience: seconds for which the caller is ready to wait for the answer.
     """
-    return script.command(keys, (units, at, *constants), patience)
+    words: list[Word] = [units]
+    for index, known in enumerate(instants):
+        words += (*constants[4 * index : 4 * index + 4], *known)
+    return script.command(keys, words, patience)
 
 
 def take_slot(key: str, *, token: str, limit: int, seconds: float) -> Command:

@@ -2,18 +2,19 @@
 --
 -- KEYS   a bucket for each quota
 -- ARGV   1 units: negative to give back
---        2 when the hit was charged, in microseconds; 0 if that is not known: now
---        then for each bucket its algorithm and three constants of that, see there
+--        then for each bucket its algorithm, three constants of that, see there, and two instants in microseconds, or 0
+--        if that is not known: when the hit was charged, and since when its units do not count fully any more
 -- Reply  {1, now, and for each bucket: wait for a hit that costs 1, remaining, reset}, as that of a hit
 -- O(buckets), and what their algorithms say; sliding_log: O(hits). Not repeatable: a second execution adjusts again.
 
-local units, at = tonumber(ARGV[1]), tonumber(ARGV[2])
+local units = tonumber(ARGV[1])
 local reply = {1, now}
 for index = 1, #KEYS do
-  local key, name = KEYS[index], ARGV[4 * index - 1]
-  local x, y, z = tonumber(ARGV[4 * index]), tonumber(ARGV[4 * index + 1]), tonumber(ARGV[4 * index + 2])
+  local key, first = KEYS[index], 6 * index - 4
+  local name, at, since = ARGV[first], tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
+  local x, y, z = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
   if units ~= 0 then
-    adjusts[name](key, x, y, z, units, at)
+    adjusts[name](key, x, y, z, units, at, since)
   end
   local wait, _, a, b, c = algorithms[name][1](key, x, y, z, 1)
   local remaining, reset = algorithms[name][3](x, y, z, a, b, c)

@@ -1,3 +1,3 @@
--- The functions that change what was charged, by algorithm: key, x, y, z, units, and the instant of the charge or 0.
+-- The functions that change what was charged, by algorithm: key, x, y, z, units, and two instants or 0, see adjust.
 
 local adjusts = {}
