@@ -60,6 +60,7 @@ class Flight:
         "_trace",
         "alive",
         "behind",
+        "begun",
         "cancelled",
         "copies",
         "deadline",
@@ -93,6 +94,8 @@ class Flight:
         """Whether it goes on when its last member has left."""
         self.behind = behind
         """Whether there may be a value to serve meanwhile: then only those join it who have looked and found none."""
+        self.begun = 0.0
+        """When its work was begun, on the port's monotonic clock."""
         self.deadline = 0.0
         """When to stop waiting for the load of another process, on the port's monotonic clock."""
         self.future: Future[Landing] = Future()

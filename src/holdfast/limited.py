@@ -144,9 +144,11 @@ def limit(find_engine: Callable[[], Engine], quota: QuotaOption, **options: Unpa
     """Return the decorator that limits a function's calls, in the engine found at each call."""
     refuse_unknown("rate_limited", options, LimitOptions.__optional_keys__)
 
-    def wrap(function: F) -> F:
-        wrapper: Any = LimitedFunction(function, LimitRecipe(function, quota, find_engine, options))
-        return wrapper  # type: ignore[no-any-return]  # to a type checker the function is what it was
+    def wrap(*given: Any, **more: Any) -> Any:
+        if len(given) != 1 or more:
+            msg = "@rate_limited decorates one function, and needs its quota first: write @rate_limited('100/minute')"
+            raise ConfigurationError(msg)
+        return LimitedFunction(given[0], LimitRecipe(given[0], quota, find_engine, options))
 
     return wrap
 
@@ -155,9 +157,19 @@ def _compile(function: Callable[..., Any], key: KeyOption) -> CompiledKey:
     """Return what names the bucket of a call; without a key, all calls of the function share one."""
     if key is not None and not isinstance(key, str):
         return compile_key(function, key)
-    template = describe(function).replace("{", "{{").replace("}", "}}") if key is None else key
+    template = _name_of(function).replace("{", "{{").replace("}", "}}") if key is None else key
     takes_instance = instance_name(signature_of(function)) is not None
     return CompiledKey(compile_tag(function, template, "key"), key or describe(function), takes_instance)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    """Return a function's name, if it is one that no other function of its module is likely to have."""
+    name = describe(function)
+    whole = name.rpartition(".")[2]
+    if whole == "<lambda>" or whole != getattr(inspect.unwrap(function), "__name__", whole):
+        msg = f"other functions are called {name}, too, and would share its quota: give it a key="
+        raise ConfigurationError(msg)
+    return name
 
 
 def _said(quota: QuotaOption, options: LimitOptions, function: Callable[..., Any], *, plain: bool) -> _Said:

@@ -245,10 +245,10 @@ class Limiter:
         return await changes.reset(self._rules.limiting, self._engine.asyncio, check)
 
     def refund(self, quota: Quotas, key: str, cost: int = 1, *, colocate: str | None = None) -> LimitDecision:
-        """Give units back that were consumed for nothing, and return what a hit would get now.
+        """Give units back that were consumed for nothing, and return a decision that allows, with what is left now.
 
-        Never more comes back than was consumed. If Redis cannot be used, the decision is `degraded`, and nothing was
-        given back.
+        Never more comes back than was consumed. If Redis cannot be used, the decision is `degraded`, and perhaps
+        nothing was given back.
         """
         return drive(self._refund(self._engine.blocking, quota, key, cost, colocate))
 
@@ -277,8 +277,8 @@ class Limiter:
             actual: units.
 
         Returns:
-            What the buckets say now; `degraded` if Redis could not be used, and then the estimate stays charged: to
-            try again, settle what this returns.
+            A decision that allows, with what is left now; `degraded` if Redis could not be used. Then the estimate or
+            the true cost is charged, nobody knows which, and to settle it again does nothing.
         """
         return drive(self._settle(self._engine.blocking, decision, actual))
 

@@ -200,8 +200,10 @@ def test_never_past_the_end_of_freshness(colour: Colour, namespace: str, brought
             assert is_near(layer, key)
             times.go_by(1)
             assert not is_near(layer, key)
+            refresh = table.stop()  # it would bring a fresh one
             _, info = await colour.of(entries(row)).call(1)
             assert info.status == "stale"
             assert not is_near(layer, key), "what is stale is not kept"
+            refresh.open()
 
     colour.run(scenario)

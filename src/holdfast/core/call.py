@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from holdfast.core.nearby import Moment
@@ -63,6 +64,8 @@ class Call:
     """Whether nobody waits for it."""
     late: bool = False
     """Whether it has waited too long for the loads of others, and loads without a lease and without storing."""
+    since: float = inf
+    """Since when it has been late, on the port's monotonic clock: what was begun after that is new enough for it."""
 
     @property
     def leased(self) -> bool:

@@ -45,7 +45,9 @@ async def reset(limiting: Limiting, port: Port, check: Check) -> bool:
 async def adjust(
     limiting: Limiting, port: Port, check: Check, units: int, rule: Rule, instants: Instants | None = None
 ) -> LimitDecision:
-    """Charge more units, or take some back if `units` is negative, and return what a hit of 1 would get then.
+    """Charge more units, or take some back if `units` is negative, and return what is left then.
+
+    The decision is always one that allows: what it is about is done.
 
     Args:
         limiting: what remembers who was refused.
@@ -68,18 +70,20 @@ async def adjust(
         return unlimited(check.buckets.quotas, cost=0, degraded=True)
     finally:
         limiting.forget(check)
-    policies = policies_of(check.buckets.quotas, [0, 0, *figures_of(charged)])
-    return LimitDecision(all(policy.allowed for policy in policies), policies)
+    left = [figure for each in charged for figure in (0, each.remaining, each.reset)]
+    return LimitDecision(True, policies_of(check.buckets.quotas, [0, 0, *left]), cost=0)
 
 
 async def settle(limiting: Limiting, port: Port, decision: LimitDecision, actual: int) -> LimitDecision:
-    """Charge what a hit has cost in truth instead of what was estimated."""
+    """Charge what a hit has cost in truth instead of what was estimated.
+
+    Where Redis could not be used, nobody knows whether that was done, so the decision cannot be settled again.
+    """
     charge = decision.charge
     if not isinstance(charge, Charge):
         return decision
     after = await adjust(limiting, port, charge.check, actual - decision.cost, charge.rule, charge.instants(actual))
-    cost = decision.cost if after.degraded else actual  # it can be settled again
-    return LimitDecision(after.allowed, after.policies, after.degraded, False, cost, charge)
+    return LimitDecision(True, after.policies, after.degraded, False, actual, None if after.degraded else charge)
 
 
 async def admit(limiting: Limiting, port: Port, check: Check, cost: int, rule: Rule, patience: float) -> LimitDecision:

@@ -116,6 +116,7 @@ class Sharing:
         """Start the work of a flight: never in the caller's thread, or where the port sees fit."""
         work = self._loading.lead(port, call, flight)
         flight.alive, flight.place = port.lifeline(), place_of_work(port, apart=apart)
+        flight.begun = port.monotonic()
         begin = port.spawn if apart else port.start
         flight.cancel_with(begin(work, lambda: self._ended(flight)))
 
@@ -172,7 +173,7 @@ class Sharing:
                 if outcome is not None:
                     return outcome
             raise
-        if joined >= landing.proof:
+        if joined >= landing.proof and flight.begun <= call.since:
             raise Abandoned
         return self._taken(call, flight, landing, opened=opened)
 
@@ -243,7 +244,7 @@ class Sharing:
         outcome = await self.give_up(port, call)
         if outcome is not None:
             return outcome
-        late = Call(call.plan, call.key, call.load, call.tags, call.look, late=True)
+        late = Call(call.plan, call.key, call.load, call.tags, call.look, late=True, since=port.monotonic())
         for _ in range(_ATTEMPTS):
             flight, joined, opened = self._flights.join(f"{call.key}{_LATE}", port.place(), leased=False)
             try:

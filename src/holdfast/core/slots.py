@@ -7,6 +7,7 @@ Taking and giving back may be sent twice, since the token says whose it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from holdfast._local_slots import LocalSlots
@@ -166,5 +167,5 @@ class Slots:
 
 def _decision(gate: Gate, *, allowed: bool, left: int = 0, wait: float = 0.0, degraded: bool = False) -> LimitDecision:
     pause = 0.0 if allowed else wait
-    policy = PolicyDecision(_POLICY, allowed, gate.limit, left if allowed else 0, pause, pause, gate.lease)
+    policy = PolicyDecision(_POLICY, allowed, gate.limit, left if allowed else 0, pause, pause, inf)
     return LimitDecision(allowed, (policy,), degraded, gate.rule.shadow)

@@ -31,7 +31,11 @@ class PolicyDecision(msgspec.Struct, frozen=True):
     """Seconds after which this hit would be admitted by this policy: exactly, if nobody else consumes anything; 0.0 if
     it is admitted now, `math.inf` if it costs more than can ever pass at once."""
     per: float
-    """The quota's period in seconds."""
+    """The quota's period in seconds; `math.inf` where there is none, of concurrency."""
+
+    def __bool__(self) -> bool:
+        """Return whether this policy admits the hit."""
+        return self.allowed
 
 
 class LimitDecision(msgspec.Struct, frozen=True):
@@ -57,6 +61,10 @@ class LimitDecision(msgspec.Struct, frozen=True):
     """Units that the hit costs."""
     charge: Any = None
     """For `settle` only: where this hit was charged; None if it was not."""
+
+    def __bool__(self) -> bool:
+        """Return whether the hit may go on, for ``if layer.limiter.hit(...):``."""
+        return self.allowed
 
     @property
     def refused_by(self) -> tuple[str, ...]:
