@@ -163,3 +163,16 @@ def test_a_quota_that_changes_keeps_what_was_consumed(colour: Colour, layer: Lay
         assert (await limiter.hit(of(6, "other"), "user:42")).remaining == 5
 
     colour.run(scenario)
+
+
+def test_a_decision_is_true_where_it_allows(colour: Colour, layer: Layer) -> None:
+    """So that ``if layer.limiter.hit(...):`` limits; each policy's part likewise."""
+
+    async def scenario() -> None:
+        limiter = colour.of(layer.limiter)
+        assert await limiter.hit("1/day", "k")
+        refused = await limiter.hit("1/day, 9/hour", "k")
+        assert not refused
+        assert [bool(policy) for policy in refused.policies] == [False, True]
+
+    colour.run(scenario)

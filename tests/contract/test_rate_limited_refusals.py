@@ -129,3 +129,23 @@ def test_a_key_may_be_the_same_for_all_calls(key: str | None) -> None:
     limited = LAYER.rate_limited("1/day", key=key, on_refused=lambda _: "refused")(function)
     LAYER.limiter.reset("1/day", key.format() if key else f"{__name__}.function")
     assert [limited(1), limited(2)] == [1, "refused"]
+
+
+def make_view(name: str) -> Any:
+    """Return a function as class-based views make it: it is called otherwise than what its code is called."""
+
+    def view() -> str:
+        return name
+
+    view.__name__ = name
+    return view
+
+
+@pytest.mark.parametrize(
+    "shared", [lambda: 1, make_view("products"), partial(lambda: 1)], ids=["lambda", "view", "partial"]
+)
+def test_a_name_that_others_have_too_is_no_key(shared: Any, layer: Layer) -> None:
+    """Without a key the function's name is one; a name that many functions have would let them share it unseen."""
+    with pytest.raises(ConfigurationError, match=r"share its quota: give it a key="):
+        rate_limited("1/minute")(shared)
+    assert layer.rate_limited("1/minute", key="products")(shared)() in (1, "products")
