@@ -20,6 +20,7 @@ from holdfast._near import Near
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
 from holdfast.core.batch_caching import BatchCaching
+from holdfast.core.booking import Booking
 from holdfast.core.caching import Caching
 from holdfast.core.limiting import Limiting
 from holdfast.core.plan import Derivation, Plan
@@ -76,6 +77,7 @@ class Engine:
         self.batching = BatchCaching(self.caching)
         self.replicas = _count(replicas, "replicas", least=1)
         self.limiting = Limiting(self.recorder, Denials(), LocalLimits(self.replicas))
+        self.booking = Booking(self.limiting)
         self.slots = Slots(self.recorder, LocalSlots(self.replicas))
         self._unwatch: Cancel | None = None
         self._watch_lock = threading.Lock()

@@ -7,7 +7,6 @@ from typing import Final, get_args
 
 from holdfast._calls import drive
 from holdfast._durations import seconds
-from holdfast.core.limit_changes import admit
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.core.limiting import Limiting
 from holdfast.engine import Engine
@@ -141,7 +140,7 @@ class LimitRules:
         if known is not None:
             return known
         if patience and not rule.shadow:
-            return drive(admit(self.limiting, engine.blocking, check, cost, rule, patience))
+            return drive(engine.booking.admit(engine.blocking, check, cost, rule, patience))
         return self.limiting.hit_now(engine.blocking, check, cost, rule)
 
     async def adecide(self, check: Check, cost: int, rule: Rule, patience: float = 0.0) -> LimitDecision:
@@ -153,7 +152,7 @@ class LimitRules:
         if known is not None:
             return known
         if patience and not rule.shadow:
-            return await admit(self.limiting, engine.asyncio, check, cost, rule, patience)
+            return await engine.booking.admit(engine.asyncio, check, cost, rule, patience)
         return (await self.limiting.hit(engine.asyncio, check, cost, rule))[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, Final
 
@@ -207,3 +208,80 @@ def test_without_redis_the_process_throttles(colour: Colour, namespace: str) -> 
                     await limiter.throttle("4/day; burst=2", "other", max_wait="2d", on_failure="closed")
 
     colour.run(scenario)
+
+
+async def booked(check: Callable[[], object]) -> None:
+    """Wait until so much is booked."""
+    await Colour("async").until(check, "all are booked")
+
+
+@pytest.mark.parametrize("algorithm", ["gcra", "sliding_log"])
+@pytest.mark.parametrize("order", ["first to last", "last to first", "from the middle"])
+def test_a_queue_that_everybody_leaves_is_free_again(layer: Layer, algorithm: str, order: str) -> None:
+    """In whichever order they leave: a place that could not be given back is, as soon as nobody is behind it."""
+    quota = Quota(1, "1s", burst=1) if algorithm == "gcra" else Quota(1, "1s", algorithm="sliding_log")
+
+    async def scenario() -> None:
+        await layer.limiter.ahit(quota, "k")
+        waiting = [asyncio.create_task(layer.limiter.athrottle(quota, "k", max_wait=600)) for _ in range(9)]
+        await booked(lambda: layer.limiter.peek(quota, "k").reset >= 9)
+        middle = [*waiting[4:], *waiting[:4]]
+        leaving = {"first to last": waiting, "last to first": waiting[::-1], "from the middle": middle}[order]
+        for task in leaving:
+            task.cancel()
+            await asyncio.wait([task])
+        assert (await layer.limiter.apeek(quota, "k")).reset <= 1
+        assert layer.engine.booking._given_up == {}
+
+    asyncio.run(scenario())
+
+
+def test_a_queue_is_not_shorter_than_those_who_stay(layer: Layer) -> None:
+    """A place in the middle that was given up comes back when the one behind it goes, and never twice."""
+    quota = Quota(1, "1h", burst=1)
+
+    async def scenario() -> None:
+        await layer.limiter.ahit(quota, "k")
+        waiting = [asyncio.create_task(layer.limiter.athrottle(quota, "k", max_wait="1d")) for _ in range(4)]
+        await booked(lambda: layer.limiter.peek(quota, "k").reset >= 4 * 3600 - 60)
+        resets = []
+        for index in (1, 2, 3, 0):
+            waiting[index].cancel()
+            await asyncio.wait([waiting[index]])
+            resets.append(round((await layer.limiter.apeek(quota, "k")).reset / 3600))
+        assert resets == [5, 5, 2, 1]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("left_waiting", [False, True], ids=["cancelled", "pending"])
+def test_a_wait_that_ends_with_its_loop_is_given_back(layer: Layer, left_waiting: bool) -> None:
+    """``asyncio.run`` that ends while somebody waits, or has just cancelled who waits, leaves no place behind."""
+
+    async def scenario() -> None:
+        await layer.limiter.ahit("1/minute", "k")
+        task = asyncio.create_task(layer.limiter.athrottle("1/minute", "k", max_wait=600))
+        await booked(lambda: layer.limiter.peek("1/minute", "k").reset >= 90)
+        if not left_waiting:
+            task.cancel()
+
+    asyncio.run(scenario())
+    assert layer.limiter.peek("1/minute", "k").reset <= 60
+
+
+def test_who_leaves_before_the_answer_has_no_place(server_topology: Topology, namespace: str) -> None:
+    """A throttle that is cancelled while its hit is under way gives back what it was given meanwhile."""
+
+    async def scenario() -> None:
+        async with Layer(server_topology.url, namespace=namespace) as layer:
+            await layer.limiter.ahit("1/minute", "k")
+            for _ in range(3):
+                task = asyncio.create_task(layer.limiter.athrottle("1/minute", "k", max_wait=600))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait([task])
+            await Colour("async").until(lambda: not layer.engine.backend._tasks._held, "all is given back")
+            assert (await layer.limiter.apeek("1/minute", "k")).reset <= 60
+
+    asyncio.run(scenario())

@@ -83,37 +83,6 @@ async def settle(limiting: Limiting, port: Port, decision: LimitDecision, actual
     if not isinstance(charge, Charge):
         return decision
     after = await adjust(limiting, port, charge.check, actual - decision.cost, charge.rule, charge.instants(actual))
-    return LimitDecision(True, after.policies, after.degraded, False, actual, None if after.degraded else charge)
-
-
-async def admit(limiting: Limiting, port: Port, check: Check, cost: int, rule: Rule, patience: float) -> LimitDecision:
-    """Hit, and wait for at most `patience` seconds until the hit is admitted and may go on."""
-    until = port.monotonic() + patience
-    while True:
-        decision, wait = await limiting.hit(port, check, cost, rule, patience)
-        if decision.allowed:
-            await _pause(limiting, port, decision, wait)
-            return decision
-        if not wait:
-            return decision
-        await port.sleep(wait)
-        patience = max(0.0, until - port.monotonic())
-
-
-async def _pause(limiting: Limiting, port: Port, decision: LimitDecision, seconds: float) -> None:
-    """Wait until an admitted hit may go on; give it back if the wait is cut short."""
-    if seconds <= 0:
-        return
-    try:
-        await port.sleep(seconds)
-    except BaseException:
-        charge = decision.charge
-        if isinstance(charge, Charge):
-            given_back = charge
-
-            async def give_back() -> None:
-                cost = -decision.cost
-                await adjust(limiting, port, given_back.check, cost, given_back.rule, given_back.instants(0))
-
-            port.afterwards(give_back)
-        raise
+    return LimitDecision(
+        True, after.policies, after.degraded, decision.shadow, actual, None if after.degraded else charge
+    )

@@ -4,7 +4,7 @@
 -- ARGV   1 units: negative to give back
 --        then for each bucket its algorithm, three constants of that, see there, and two instants in microseconds, or 0
 --        if that is not known: when the hit was charged, and since when its units do not count fully any more
--- Reply  {1, now, and for each bucket: wait for a hit that costs 1, remaining, reset}, as that of a hit
+-- Reply  {1 done | 0 the place in a queue that is given up is not its last one, now, and for each bucket: wait for a hit that costs 1, remaining, reset}, as that of a hit
 -- O(buckets), and what their algorithms say; sliding_log: O(hits). Not repeatable: a second execution adjusts again.
 
 local units = tonumber(ARGV[1])
@@ -14,7 +14,9 @@ for index = 1, #KEYS do
   local name, at, since = ARGV[first], tonumber(ARGV[first + 4]), tonumber(ARGV[first + 5])
   local x, y, z = tonumber(ARGV[first + 1]), tonumber(ARGV[first + 2]), tonumber(ARGV[first + 3])
   if units ~= 0 then
-    adjusts[name](key, x, y, z, units, at, since)
+    if adjusts[name](key, x, y, z, units, at, since) == false then
+      reply[1] = 0
+    end
   end
   local wait, _, a, b, c = algorithms[name][1](key, x, y, z, 1)
   local remaining, reset = algorithms[name][3](x, y, z, a, b, c)

@@ -9,7 +9,7 @@ function adjusts.gcra(key, capacity, fill, drain, units, at, since)
   if units < 0 and at > now then
     local left = level - (at - now) * drain
     if left > -raised and (left > capacity or left <= capacity - drain) then
-      raised = 0
+      return false
     end
   elseif units < 0 and at > 0 then
     raised = math.min(0, raised + math.max(0, now - since) * drain)

@@ -6,6 +6,8 @@ function adjusts.sliding_counter(key, limit, period, _, units, at)
     current = math.max(0, current + units)
   elseif at >= start - period then
     previous = math.max(0, previous + units)
+  elseif at > now then
+    return false
   end
   return sliding_counter_commit(key, limit, period, nil, 0, now, start, previous, current)
 end
