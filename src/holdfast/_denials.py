@@ -32,6 +32,8 @@ class Denial(NamedTuple):
     quota: Quota
     since: float
     """When Redis was asked."""
+    heard: float
+    """When it answered: what it said to wait had not begun sooner for certain."""
     keys: tuple[str, ...]
     """All buckets of the hit."""
     quotas: tuple[Quota, ...]
@@ -59,7 +61,11 @@ class Denials:
         self.known: dict[str, Denial] = {}
         """Look here first: mostly there is nothing."""
         self.generation = 0
-        """Grows with every reset: a refusal that was asked for before is not to be remembered."""
+        """Grows with every reset: a refusal that was asked for before one of its bucket is not to be remembered."""
+        self._forgotten: dict[str, int] = {}
+        """The generation of the latest reset of a bucket."""
+        self._forgotten_before = 0
+        """The latest of those that are not in it any more."""
         self._lock = threading.Lock()
 
     def note(self, key: str, denial: Denial, generation: int) -> None:
@@ -71,7 +77,7 @@ class Denials:
             generation: what `generation` was before Redis was asked.
         """
         with self._lock:
-            if generation != self.generation:
+            if self._forgotten.get(key, self._forgotten_before) > generation:
                 return
             self.known.pop(key, None)
             self.known[key] = denial._replace(place=denial.keys.index(key))
@@ -94,6 +100,10 @@ class Denials:
             self.generation += 1
             for key in keys:
                 self.known.pop(key, None)
+                self._forgotten.pop(key, None)
+                self._forgotten[key] = self.generation
+            while len(self._forgotten) > self._most:
+                self._forgotten_before = self._forgotten.pop(next(iter(self._forgotten)))
 
     def after_fork(self) -> None:
         """In a child process: use a lock that nobody holds."""

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from math import ceil
 from typing import Final
 
 from holdfast.policy.buckets import MILLION
 from holdfast.policy.quota import Quota
 
 _MOST: Final = 10_000
+_NOTHING: Final = 1e-6
+"""Units that floats may be wrong by: whoever has waited as long as it was told is admitted."""
 
 
 class LocalLimits:
@@ -45,8 +48,8 @@ class LocalLimits:
         with self._lock:
             debts = [self._debt(key, quota, now) for key, quota in zip(keys, quotas, strict=True)]
             waits = [self._wait(debt, quota, cost) for debt, quota in zip(debts, quotas, strict=True)]
-            longest = max((wait for wait in waits if wait is not None), default=0.0)
-            admitted = None not in waits and longest <= (patience if len(keys) == 1 else 0.0)
+            longest = max(waits, default=0)
+            admitted = -1 not in waits and longest <= (int(patience * MILLION) if len(keys) == 1 else 0)
             if admitted and cost:
                 for index, key in enumerate(keys):
                     debts[index] += cost
@@ -55,8 +58,8 @@ class LocalLimits:
         for debt, wait, quota in zip(debts, waits, quotas, strict=True):
             left = int(max(0.0, self._share(quota, 1) - debt))
             reset = round(debt / self._rate(quota) * MILLION)
-            figures += (-1 if wait is None else -int(-wait * MILLION // 1), left, reset)
-        return longest if admitted else None, figures
+            figures += (wait, left, reset)
+        return longest / MILLION if admitted else None, figures
 
     def forget(self, keys: Sequence[str]) -> None:
         """Forget what was consumed."""
@@ -75,10 +78,12 @@ class LocalLimits:
         at, debt = self._debts.get(key, (now, 0.0))
         return max(0.0, debt - (now - at) * self._rate(quota))
 
-    def _wait(self, debt: float, quota: Quota, cost: int) -> float | None:
+    def _wait(self, debt: float, quota: Quota, cost: int) -> int:
+        """Return the microseconds until a bucket admits a hit, -1 for never."""
         if cost > quota.most:
-            return None
-        return max(0.0, (debt + cost - self._share(quota, cost)) / self._rate(quota))
+            return -1
+        excess = debt + cost - self._share(quota, cost)
+        return ceil(excess / self._rate(quota) * MILLION) if excess > _NOTHING else 0
 
     def _put(self, key: str, now: float, debt: float) -> None:
         self._debts.pop(key, None)

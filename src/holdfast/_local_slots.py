@@ -14,7 +14,7 @@ class LocalSlots:
 
     def after_fork(self) -> None:
         """In a child process: those who were let in are in the parent."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a forgotten generator may leave while its thread is in here
         self._held: dict[str, set[str]] = {}
 
     def take(self, key: str, token: str, limit: int) -> int | None:

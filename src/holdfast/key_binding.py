@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import partial
 from inspect import Parameter, Signature
+from types import MethodType
 from typing import Any, Final
 
 from holdfast.errors import ConfigurationError
@@ -36,16 +37,29 @@ def describe(function: Callable[..., Any]) -> str:
 
 
 def signature_of(function: Callable[..., Any]) -> Signature:
-    """Return a function's signature.
+    """Return a function's signature, as it is called.
+
+    A `functools.partial` may say in `__wrapped__` what it stands for, as those do that Django's `method_decorator`
+    makes; Python would then take the signature of that, `self` and all, for its own.
 
     Raises:
         ConfigurationError: it has none that Python can tell, as some functions written in C.
     """
     try:
-        return inspect.signature(function)
+        return inspect.signature(_without_wrapped(function))
     except (TypeError, ValueError):
         msg = f"{describe(function)} has no signature to bind a call's arguments to: wrap it in a def with parameters"
         raise ConfigurationError(msg) from None
+
+
+def _without_wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function like this one, whose partials do not say what they wrap."""
+    if isinstance(function, MethodType) or hasattr(function, "__signature__"):
+        return function
+    inner = inspect.unwrap(function, stop=lambda each: isinstance(each, partial) or hasattr(each, "__signature__"))
+    if not isinstance(inner, partial):
+        return function
+    return partial(_without_wrapped(inner.func), *inner.args, **inner.keywords)
 
 
 def instance_name(signature: Signature) -> str | None:

@@ -9,6 +9,7 @@ from holdfast._calls import drive
 from holdfast._durations import seconds
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.core.limiting import Limiting
+from holdfast.core.records import Tally
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, RateLimited
 from holdfast.policy.buckets import unlimited
@@ -37,7 +38,7 @@ class LimitRules:
 
     def rule(self, on_failure: OnLimitFailure, budget: Duration, shadow: bool = False) -> Rule:
         """Return what a caller says beside the quotas, checked."""
-        given = on_failure, budget, shadow
+        given = on_failure, budget, type(budget), shadow  # True would be found where 1 is
         try:
             return self._rules[given]
         except (KeyError, TypeError):
@@ -75,7 +76,7 @@ class LimitRules:
         """Return the buckets of a hit, from what their keys begin with."""
         names = buckets.names
         keys = (start + names[0],) if len(names) == 1 else tuple([start + name for name in names])
-        return Check(buckets, keys, self.engine.recorder.tally(pattern or buckets.title))
+        return Check(buckets, keys, self._tally(buckets, pattern))
 
     def check_all(self, hits: Iterable[tuple[Quotas, str]], colocate: str | None = None) -> Check:
         """Return the buckets of a hit on several keys."""
@@ -92,7 +93,12 @@ class LimitRules:
             msg = "hit_all takes one or more (quota, key), and no two that count in one bucket: give one a name"
             raise ConfigurationError(msg)
         buckets = self._combine(tuple(quotas))
-        return Check(buckets, tuple(keys), self.engine.recorder.tally(buckets.title))
+        return Check(buckets, tuple(keys), self._tally(buckets))
+
+    def _tally(self, buckets: Buckets, pattern: str = "") -> Tally:
+        """Return what counts hits; quotas may be made up for each call, and then most of them count together."""
+        recorder = self.engine.recorder
+        return recorder.tally(pattern) if pattern else recorder.tally_of_many(buckets.title, "other quotas")
 
     def _combine(self, quotas: tuple[Quotas, ...]) -> Buckets:
         """Return what the buckets of several quotas have in common."""
@@ -194,8 +200,10 @@ def checked_cost(cost: int, name: str = "cost") -> int:
 
 
 def _pairs(hits: Iterable[tuple[Quotas, str]]) -> list[tuple[Quotas, str]]:
+    # Callers are often untyped.
+    given = list(hits) if isinstance(hits, Iterable) else [hits]  # pyright: ignore[reportUnnecessaryIsInstance]
     try:
-        return [(quota, key) for quota, key in hits]
+        return [(quota, key) for quota, key in given]
     except (TypeError, ValueError):
         msg = "hit_all takes several (quota, key), such as [('10/second', 'address:10.0.0.7'), ('9/hour', 'user:42')]"
         raise ConfigurationError(msg) from None

@@ -7,7 +7,8 @@ import threading
 from types import TracebackType
 
 from holdfast._calls import drive
-from holdfast.core.slots import Gate, Slot
+from holdfast.core.held_slot import Slot
+from holdfast.core.slots import Gate
 from holdfast.engine import Engine
 from holdfast.errors import RateLimited
 from holdfast.port import Port
@@ -43,14 +44,19 @@ class Concurrency:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._engine.slots.give_back(self._engine.asyncio, self._gate, self._exit(asyncio.current_task()))
+        try:
+            owner = asyncio.current_task()
+        except RuntimeError:  # a generator that nobody has closed is collected, and its loop is over
+            self._engine.slots.abandon(self._gate, self._exit(None))
+            return
+        await self._engine.slots.give_back(self._engine.asyncio, self._gate, self._exit(owner))
 
     async def _take(self, port: Port) -> Slot:
         if self._engine.off.get():
             return self._engine.slots.pretend(self._gate)
         slot = await self._engine.slots.take(port, self._gate)
         if not slot.decision.allowed:
-            raise RateLimited(slot.decision, "no slot is free")
+            raise RateLimited(slot.decision, "concurrency" if slot.decision.degraded else "no slot is free")
         return slot
 
     def _enter(self, owner: object, slot: Slot) -> Slot:
@@ -59,6 +65,9 @@ class Concurrency:
 
     def _exit(self, owner: object) -> Slot:
         """Return the slot that is left: the last one of its owner, or of whoever entered on its behalf."""
+        if not self._entered:
+            msg = "a concurrency limit was left more often than it was entered"
+            raise RuntimeError(msg)
         held = self._entered.get(owner)
         if held is None:
             owner, held = next(reversed(self._entered.items()))

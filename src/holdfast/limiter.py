@@ -6,6 +6,7 @@ Every verb here finds the buckets and the rule; what happens then is in `core/`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from holdfast._calls import drive
 from holdfast._durations import seconds
@@ -22,6 +23,8 @@ from holdfast.policy.keys import guard
 from holdfast.policy.quota import Quotas
 from holdfast.port import Port
 from holdfast.typing import Duration
+
+_MOST_SLOTS: Final = 10**12
 
 
 class Limiter:
@@ -326,7 +329,8 @@ class Limiter:
 
 
 def _checked_slots(limit: int) -> int:
-    if checked_cost(limit, "limit") == 0:
-        msg = "limit=0 lets nobody in: give 1 or more"
+    # Callers are often untyped.
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST_SLOTS:  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"limit={limit!r} must be a whole number of slots, 1 or more"
         raise ConfigurationError(msg)
     return int(limit)

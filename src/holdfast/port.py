@@ -91,6 +91,17 @@ class Port(Protocol):
         """
         ...
 
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together as `pipeline` does, and return what came of each: a reply, or a `BackendError`.
+
+        For who has to make up for what some nodes of a cluster have done when others fail. Who needs all replies or
+        none uses `pipeline`.
+
+        Raises:
+            BackendError: nothing was sent.
+        """
+        ...
+
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         """Send groups of commands so that each group is executed after the one before it; return all replies in order.
 

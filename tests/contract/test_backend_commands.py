@@ -80,6 +80,22 @@ def test_a_refused_command_of_a_pipeline(colour: Colour, topology: Topology, nam
     colour.run(scenario)
 
 
+def test_what_came_of_each_command(colour: Colour, topology: Topology, namespace: str) -> None:
+    """A refusal stands among the replies, in the place of its own."""
+    text, other = f"{namespace}:text", f"{namespace}:other"
+
+    async def scenario() -> None:
+        async with opened(colour, topology.url) as it:
+            assert await it.port.outcomes([]) == []
+            push = Command(("LPUSH", text, "x"), (text,))
+            written, refused, read = await it.port.outcomes([commands.put(text, b"x", 60), push, commands.get(other)])
+            assert (written, read) == (b"OK", None)
+            assert isinstance(refused, BackendError)
+            assert "another type of value" in str(refused)
+
+    colour.run(scenario)
+
+
 def test_colours_meet_on_one_server(topology: Topology, namespace: str) -> None:
     """What one colour writes the other reads: through one backend, and through two."""
     sync, asynchronous = Colour("sync"), Colour("async")

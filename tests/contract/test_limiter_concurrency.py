@@ -170,7 +170,7 @@ def test_a_slot_that_cannot_be_renewed_is_lost_when_its_lease_is_over(colour: Co
             with stage.away():
                 assert await renew()
                 assert not slot.lost
-                slot.until -= 20
+                slot.prolong(0)
                 assert not await renew()
             assert slot.lost
         assert len(lost) == 1

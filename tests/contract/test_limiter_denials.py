@@ -204,3 +204,34 @@ def test_denials_are_bounded(colour: Colour, layer: Layer) -> None:
         ]
 
     colour.run(scenario)
+
+
+def test_what_is_told_is_long_enough_however_long_the_answer_took(colour: Colour, layer: Layer) -> None:
+    """A refusal is believed from before it was asked for, and told from when it was heard: never too short a wait."""
+
+    async def scenario() -> None:
+        limiter, stage = colour.of(layer.limiter), Stage(layer)
+        await limiter.hit("1/hour", "k")
+        slow_down(layer, stage, 0.25)
+        first = await limiter.hit("1/hour", "k")
+        again = await limiter.hit("1/hour", "k")
+        assert stage.sent == ["hit"] * 2
+        assert first.retry_after - 0.2 < again.retry_after <= first.retry_after
+
+    colour.run(scenario)
+
+
+def slow_down(layer: Layer, stage: Stage, seconds: float) -> None:
+    """Let the next answers take some time, as the layer sees it."""
+    blocking, asyncio_port = layer.engine.blocking, layer.engine.asyncio
+    call_now, call = blocking.call_now, asyncio_port.call
+
+    def slow_call_now(command: Any) -> Any:
+        stage.ahead += seconds
+        return call_now(command)
+
+    async def slow_call(command: Any) -> Any:
+        stage.ahead += seconds
+        return await call(command)
+
+    blocking.call_now, asyncio_port.call = slow_call_now, slow_call  # type: ignore[method-assign]

@@ -28,13 +28,13 @@ QUOTAS: list[tuple[Any, str]] = [
     ({}, "not dict"),
     ([7], "not int"),
     ("", "quota '': '' is not like '100/minute', '5/30s' or '10/second; burst=20'"),
-    ([], "0 quotas for one key: give from 1 to 16"),
+    ([], "there is no quota in what was given: give one or more"),
     ("100", "'100' is not like '100/minute'"),
     ("ten/minute", "'ten/minute' is not like '100/minute'"),
     ("1.5/minute", "is not like '100/minute'"),
     ("-1/minute", "is not like '100/minute'"),
     ("0/minute", "limit=0 must be a whole number from 1 to 10**12"),
-    ("1/fortnight", "per='fortnight' is not a duration: write it like '90s'"),
+    ("1/fortnight", "'fortnight' is no period: write second, minute, hour"),
     ("1/0s", "per="),
     ("1/minute,", "'' is not like '100/minute'"),
     ("1/minute; bursts=2", "'bursts=2' is not one of burst=20, algorithm=sliding_log, name=daily, once each"),
@@ -44,7 +44,7 @@ QUOTAS: list[tuple[Any, str]] = [
     ("1/minute; algorithm=bucket", "algorithm='bucket' is not known: it is one of gcra, fixed_window, sliding_counter"),
     ("1/minute; algorithm=sliding_log; burst=2", "burst=2 means something for algorithm='gcra' only"),
     ("1/minute; name=Strict", "name='Strict' must be lower-case letters"),
-    ("1/minute, 2/minute", "two quotas called 'per-minute' would count in one bucket: give one of them a name"),
+    ("1/minute, 2/minute", "two quotas called 'per-minute' would count in one bucket: give one of them another name"),
     (["1/minute", Quota(2, 60)], "two quotas called 'per-minute' would count in one bucket"),
     ([f"1/{number}s" for number in range(1, 18)], "17 quotas for one key: give from 1 to 16"),
 ]
@@ -147,7 +147,7 @@ def test_settle_takes_the_true_cost(colour: Colour, layer: Layer, actual: Any) -
 @pytest.mark.parametrize(
     ("args", "options", "why"),
     [
-        ((0, "k"), {}, "limit=0 lets nobody in: give 1 or more"),
+        ((0, "k"), {}, "limit=0 must be a whole number of slots, 1 or more"),
         ((-1, "k"), {}, "limit=-1 must be a whole number"),
         ((1.5, "k"), {}, "limit=1.5 must be a whole number"),
         (("2/day", "k"), {}, "limit='2/day' must be a whole number"),

@@ -187,6 +187,31 @@ async def recovers(colour: Colour, it: Opened) -> None:
             return
 
 
+@pytest.mark.parametrize(
+    ("warm", "held_up"),
+    [(True, PATIENCE * 0.99), (True, PATIENCE + 0.005), (True, PATIENCE * 3), (False, PATIENCE * 3)],
+    ids=["as long", "a little longer", "much longer", "while it connects"],
+)
+def test_a_busy_loop_is_no_outage(warm: bool, held_up: float) -> None:
+    """Whoever's loop does something else for longer than his patience gets the answer of a server that is well.
+
+    It does so when the command has been taken and nothing has left, or when the connection is to be opened.
+    """
+
+    async def scenario() -> None:
+        with Standalone(oldest()) as server:
+            async with opened(ASYNC, f"{server.url}{SLOW}") as it:
+                if warm:
+                    assert await it.port.call(INCR) == 1
+                call = asyncio.ensure_future(it.port.call(INCR))
+                await asyncio.sleep(0)
+                time.sleep(held_up)  # noqa: ASYNC251 - the loop is busy
+                assert await call == 1 + warm
+                assert failures(it) == [0]
+
+    ASYNC.run(scenario)
+
+
 @pytest.mark.parametrize("url", ["redis://{}", "redis+sentinel://{}/service", "redis+cluster://{}"])
 def test_a_black_hole(colour: Colour, url: str) -> None:
     """Nobody answers where the server, the sentinel, or the node that knows the map should be."""
@@ -362,10 +387,10 @@ def test_cancelled_at_the_very_moment(moment: str) -> None:
                 await ASYNC.until(lambda: proxy.held_down, "it is under way")
                 link = it.backend._links[1]
                 (connection,) = link._seats[asyncio.get_running_loop()].alive  # type: ignore[attr-defined]
-                future, number, deadline = connection._hurried._queue[-1]
+                future, number, deadline, _ = connection._hurried._queue[-1]
                 if moment == "cancelled first":
                     task.cancel()
-                connection._hurried._end(future, number, deadline)
+                connection._give_up(future, number, deadline)
                 if moment == "over first":
                     task.cancel()
                 proxy.release()

@@ -80,6 +80,11 @@ class _Counting:
         replies: list[Reply] = await self._port.pipeline(commands)
         return replies
 
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        self._trips.append(tuple(map(named, commands)))
+        outcomes: list[Reply] = await self._port.outcomes(commands)
+        return outcomes
+
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         self._trips.append(tuple(named(command) for step in steps for command in step))
         replies: list[Reply] = await self._port.steps(*steps)

@@ -82,3 +82,9 @@ class _Stopping:
         replies: list[Reply] = await self._port.pipeline(commands)
         await self._points.come(f"{named(commands[0])}!", blocking=self._blocking)
         return replies
+
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        await self._points.come(named(commands[0]), blocking=self._blocking)
+        outcomes: list[Reply] = await self._port.outcomes(commands)
+        await self._points.come(f"{named(commands[0])}!", blocking=self._blocking)
+        return outcomes

@@ -82,6 +82,13 @@ class _Staged:
             self._interrupt(command)
         return replies
 
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        self._check(commands[0])
+        outcomes: list[Reply] = await self._port.outcomes(commands)
+        for command in commands:
+            self._interrupt(command)
+        return outcomes
+
     def monotonic(self) -> float:
         now: float = self._port.monotonic()
         return now + self._stage.ahead

@@ -125,6 +125,12 @@ def test_nothing_that_is_sent_makes_it_fail(fields: list[tuple[str, str]], peer:
         ("[fe80::1%25eth0]:80", "fe80::/64"),
         ("::ffff:192.0.2.7", "192.0.2.7"),
         ("[::ffff:c000:207]:80", "192.0.2.7"),
+        ("64:ff9b::192.0.2.7", "192.0.2.7"),
+        ("[64:ff9b::c000:207]:80", "192.0.2.7"),
+        ("192.0.2.1, 64:ff9b::a00:2", "192.0.2.1"),
+        ("64:ff9b:0:0:0:1::", "64:ff9b::/64"),
+        ("64:ff9b:1::c000:207", "64:ff9b:1::/64"),
+        ("::c000:207", "::/64"),
         ("192.0.2.1, 10.0.0.2", "192.0.2.1"),
         ("192.0.2.1,10.0.0.2,::ffff:10.0.0.3,fd00::9%en0", "192.0.2.1"),
         (",, 192.0.2.7, ,10.0.0.2,", "192.0.2.7"),
@@ -153,6 +159,7 @@ def test_nothing_that_is_sent_makes_it_fail(fields: list[tuple[str, str]], peer:
         ("192.0.2.66, 0.0.0.0", None),
         ("192.0.2.66, ::", None),
         ("192.0.2.66, ::ffff:0.0.0.0", None),
+        ("192.0.2.66, 64:ff9b::", None),
         ("192.0.2.66, fe80::1%" + "x" * 200, None),
     ],
 )
@@ -262,6 +269,10 @@ def test_the_headers_of_frameworks_can_be_given() -> None:
         ("[2001:db8::1]:4711", "2001:db8::/64"),
         (("fe80::1%eth0", 80, 0, 2), "fe80::/64"),
         (("::ffff:192.0.2.7", 80), "192.0.2.7"),
+        (ipaddress.ip_address("192.0.2.7"), "192.0.2.7"),
+        (ipaddress.ip_address("2001:db8::1"), "2001:db8::/64"),
+        (ipaddress.ip_address("64:ff9b::c000:207"), "192.0.2.7"),
+        ((ipaddress.ip_address("192.0.2.7"), 80), "192.0.2.7"),
         (("testclient", 50000), None),
         ("localhost", None),
         (None, None),
@@ -328,12 +339,13 @@ def test_ipv6_clients_are_known_by_their_network(prefix: int, expected: str) -> 
         "198.51.100.0/24, 10.0.0.1",
         ["10.0.0.1"],
         ("::ffff:10.0.0.0/104",),
+        ("64:ff9b::10.0.0.0/104",),
         [ipaddress.ip_network("10.0.0.0/8")],
         {ipaddress.ip_address("10.0.0.1")},
         iter(["10.0.0.0/8"]),
         Proxies.of("10.0.0.0/8"),
     ],
-    ids=["text", "texts", "address", "mapped", "network", "object", "iterator", "proxies"],
+    ids=["text", "texts", "address", "mapped", "nat64", "network", "object", "iterator", "proxies"],
 )
 def test_proxies_can_be_given_in_every_shape(trusted: Any) -> None:
     """Text, a collection, objects of ipaddress, or what was made of them before."""
@@ -369,6 +381,9 @@ def test_proxies_are_worked_out_once() -> None:
         ({"trusted": "0.0.0.0/0"}, "everybody"),
         ({"trusted": ["::/0"]}, "everybody"),
         ({"trusted": ["::ffff:0.0.0.0/96"]}, "everybody"),
+        ({"trusted": ["64:ff9b::/96"]}, "everybody"),
+        ({"header": 5}, "header=5 must be the name of a field"),
+        ({"header": ""}, "header='' must be"),
         ({"trusted": [10]}, "no network"),
         ({"trusted": [["10.0.0.0/8"]]}, "no list of networks"),
         ({"trusted": 7}, "no list of networks"),
@@ -379,6 +394,21 @@ def test_options_that_cannot_work_are_refused(options: Any, complaint: str) -> N
     """The message says which, and what would."""
     with pytest.raises(ConfigurationError, match=complaint):
         client_identity({XFF: "192.0.2.7"}, PROXY, **options)
+
+
+@pytest.mark.parametrize("fields", [None, 5, "x", b"x"], ids=repr)
+@pytest.mark.parametrize("options", [{}, {"trusted": TRUSTED}], ids=repr)
+def test_what_holds_no_fields_is_refused(fields: Any, options: Any) -> None:
+    """Also where no field would be read, so that it is noticed before there is a proxy."""
+    with pytest.raises(ConfigurationError, match="no header fields: give those of the request"):
+        client_identity(fields, PROXY, **options)
+
+
+@pytest.mark.parametrize("peer", [5, 1.5, {"host": "192.0.2.7"}], ids=repr)
+def test_what_is_no_peer_is_refused(peer: Any) -> None:
+    """It is not taken for a socket in the file system, which may be trusted."""
+    with pytest.raises(ConfigurationError, match="peer="):
+        client_identity({}, peer, trusted="unix")
 
 
 @pytest.mark.parametrize("name", [XFF, FORWARDED])

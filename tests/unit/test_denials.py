@@ -22,7 +22,7 @@ def said(retry_after: float = 0.5, remaining: int = 0) -> PolicyDecision:
 
 
 def denial(since: float = 100.0, retry_after: float = 0.5, cost: int = 1, key: str = "a") -> Denial:
-    return Denial(since + min(LONGEST, retry_after), cost, TEN, since, (key,), (TEN,), (said(retry_after),))
+    return Denial(since + min(LONGEST, retry_after), cost, TEN, since, since, (key,), (TEN,), (said(retry_after),))
 
 
 def noted(*given: tuple[str, Denial], most: int = 100) -> Denials:
@@ -73,7 +73,7 @@ def test_of_several_buckets_any_one_refuses() -> None:
 
 def test_what_is_told_is_of_the_bucket_that_refused() -> None:
     """All that was said if the hit is the same, or else what this bucket said, though another has an equal quota."""
-    both = Denial(100.5, 1, TEN, 100.0, ("a", "b"), (TEN, TEN), (said(0.0, 7), said(0.5)))
+    both = Denial(100.5, 1, TEN, 100.0, 100.0, ("a", "b"), (TEN, TEN), (said(0.0, 7), said(0.5)))
     found = noted(("b", both)).find(("b",), (TEN,), 1, 100.1)[1]
     assert found is not None
     assert found.told(("a", "b"), (TEN, TEN)) == (said(0.0, 7), said(0.5))
@@ -102,6 +102,21 @@ def test_a_reset_forgets() -> None:
     assert not holds(denials, 100.1)
     denials.note("a", denial(), denials.generation)
     assert holds(denials, 100.1)
+
+
+def test_a_reset_of_one_bucket_is_nothing_to_another() -> None:
+    """A refusal is remembered though other buckets are reset all the time; of too many resets some count for all."""
+    denials = Denials(most=3)
+    before = denials.generation
+    denials.forget(["b", "c", "d"])
+    denials.note("a", denial(), before)
+    assert holds(denials, 100.1)
+    denials.forget(["e"])  # the reset of b is forgotten now: it could have been of any
+    denials.note("f", denial(key="f"), before)
+    assert not holds(denials, 100.1, key="f")
+    denials.note("f", denial(key="f"), denials.generation)
+    assert holds(denials, 100.1, key="f")
+    assert len(denials._forgotten) == 3
 
 
 def test_a_forked_child_can_note() -> None:

@@ -133,9 +133,11 @@ def test_the_lists_are_sound_and_in_step(decision: LimitDecision, dialect: Diale
     assert len(set(items)) == len(decision.policies)
     for part, (_, rule), (_, state) in zip(decision.policies, rules, states, strict=True):
         assert rule == {"q": min(part.limit, LARGEST), "w": math.ceil(part.per)}
-        assert state[left] == min(part.remaining, LARGEST)
+        assert state[left] == min(part.remaining, part.limit, LARGEST)
         assert set(state) <= {left, within}
         assert state.get(within, 1) > 0  # type: ignore[operator]
+        if part.allowed:
+            assert state.get(within, 1) <= math.ceil(part.per)  # type: ignore[operator]
 
 
 @unhurried
@@ -228,10 +230,55 @@ def test_units_and_partitions_belong_to_policies() -> None:
     }
 
 
-@pytest.mark.parametrize("per", [0.0, math.inf])
-def test_what_has_no_period_has_no_window(per: float) -> None:
-    """A limit of calls at the same time counts no time."""
-    assert dict(headers(decide(policy(per=per))))["RateLimit-Policy"] == '"per-minute";q=100'
+def slots(*, allowed: bool, remaining: int = 0, wait: float = 0.0) -> LimitDecision:
+    return decide(PolicyDecision("concurrency", allowed, 5, remaining, wait, wait, math.inf))
+
+
+@pytest.mark.parametrize(
+    ("decision", "fields"),
+    [
+        (slots(allowed=True, remaining=2), {"RateLimit": '"concurrency";r=2'}),
+        (slots(allowed=True), {"RateLimit": '"concurrency";r=0'}),
+        (slots(allowed=False, wait=0.7), {"RateLimit": '"concurrency";r=0;t=1', "Retry-After": "1"}),
+    ],
+    ids=["some", "last", "refused"],
+)
+def test_what_is_done_at_the_same_time_has_no_window(decision: LimitDecision, fields: dict[str, str]) -> None:
+    """It is called by its unit, counts no time, and tells of a time to wait only who was refused."""
+    assert dict(headers(decision)) == {"RateLimit-Policy": '"concurrency";q=5;qu="concurrent-requests"'} | fields
+    named = dict(headers(decision, units={"concurrency": "exports"}))
+    assert named["RateLimit-Policy"] == '"concurrency";q=5;qu="exports"'
+
+
+@pytest.mark.parametrize("dialect", ["legacy", "x-ratelimit"])
+def test_nobody_is_told_to_come_at_once_for_nothing(dialect: Dialect) -> None:
+    """A reset of 0 beside a remainder of 0 would say so; a refusal says how long to wait."""
+
+    def reset(decision: LimitDecision) -> str | None:
+        return next((value for name, value in headers(decision, dialect) if name.endswith("-Reset")), None)
+
+    assert reset(slots(allowed=True)) is None
+    assert reset(slots(allowed=True, remaining=1)) == "0"
+    assert reset(slots(allowed=False, wait=0.7)) == "1"
+
+
+@pytest.mark.parametrize("dialect", ["legacy", "x-ratelimit"])
+def test_what_is_left_of_a_burst_is_told_up_to_the_limit(dialect: Dialect) -> None:
+    """No client finds more left than the limit that stands beside it, nor a time longer than the period."""
+    decision = decide(policy(limit=10, remaining=17, reset=118.5))
+    assert [value for _, value in headers(decision, dialect)] == ["10", "10", "60"]
+    assert dict(headers(decision))["RateLimit"] == '"per-minute";r=10;t=60'
+
+
+@pytest.mark.parametrize("dialect", ["legacy", "x-ratelimit"])
+def test_the_three_fields_tell_of_the_policy_that_decides(dialect: Dialect) -> None:
+    """With its own period, also where another one has the same numbers."""
+    alike = {"remaining": 3, "reset": 90.0}
+    admitted = decide(policy("per-hour", per=3600.0, **alike), policy(**alike))
+    assert [value for _, value in headers(admitted, dialect)] == ["100", "3", "90"]
+    both = decide(policy(remaining=0, reset=60.0), refused("per-hour", 7.5, reset=60.0))
+    assert dict(headers(both, dialect))["Retry-After"] == "8"
+    assert [value for _, value in headers(both, dialect)] == ["100", "0", "8", "8"]
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 from datetime import timedelta
+from enum import IntEnum
 from fractions import Fraction
 from typing import Any
 
@@ -103,6 +107,51 @@ def test_other_text_is_refused(text: str) -> None:
         quotas_of(text)
 
 
+NO_PERIOD = "is no period: write second, minute, hour, day or week, or a duration such as '30s'"
+ADVICE = {
+    "100/min": f"quota '100/min': 'min' {NO_PERIOD}",
+    "100/m": f"'m' {NO_PERIOD}",
+    "100/60": f"'60' {NO_PERIOD}",
+    "1/month": f"'month' {NO_PERIOD}",
+    "10/second burst=20": f"'second burst=20' {NO_PERIOD}; options come behind ';'",
+    "10/second; 100/minute": "; several quotas are separated by ','",
+    "1,000/minute": "write 1000 or 1_000",
+    "5/second, 2,000,000 / hour": "write 2000000 or 2_000_000",
+    "10/second, 20/second": "as in '20/second; name=per-second-2'",
+    "9/90m; burst=2; name=x, 5/day, 8/90m; burst=3; name=x": "as in '8/1h30m; burst=3; name=x-3'",
+    "9/day; algorithm=sliding_log, 8/day; algorithm=sliding_log": "'8/day; algorithm=sliding_log; name=per-day-2'",
+}
+
+
+@pytest.mark.parametrize("text", ADVICE)
+def test_a_mistake_is_answered_with_what_would_work(text: str) -> None:
+    """What people type elsewhere, and what they forget, is met by name."""
+    with pytest.raises(ConfigurationError) as raised:
+        quotas_of(text)
+    assert str(raised.value).endswith(ADVICE[text]) or ADVICE[text] in str(raised.value)
+
+
+@pytest.mark.parametrize("text", [text for text in ADVICE if "as in" in ADVICE[text]])
+def test_the_advice_for_two_of_one_name_works(text: str) -> None:
+    """Typed in the place of the second quota it is the same quota, in a bucket of its own."""
+    first, _, second = text.rpartition(", ")
+    advised = ADVICE[text].split("'")[1]
+    quotas = quotas_of(f"{first}, {advised}")
+    assert quotas[-1].named(quotas_of(second)[0].name) == quotas_of(second)[0]
+
+
+def test_no_quota_at_all_is_called_by_its_name() -> None:
+    """An empty sequence is a mistake, as a missing setting makes it."""
+    with pytest.raises(ConfigurationError, match="there is no quota"):
+        quotas_of([])
+
+
+def test_a_quota_knows_its_periods_as_text_does() -> None:
+    """The same advice for an object as for text."""
+    with pytest.raises(ConfigurationError, match="per='min' is no period"):
+        Quota(5, "min")
+
+
 @promise(3)
 @given(st.text(max_size=40) | st.from_regex(r"\A[0-9_./; ,=a-z]{1,30}\Z"))
 def test_any_text_is_quotas_or_an_error_of_ours(text: str) -> None:
@@ -162,6 +211,18 @@ def test_quotas_are_values() -> None:
     assert (quota.most, Quota(5, 60).most) == (7, 5)
 
 
+@pytest.mark.parametrize("quota", [Quota(5, "1m", burst=7), Quota(5, 60, algorithm="fixed_window", name="x")], ids=str)
+def test_quotas_can_be_copied_and_changed(quota: Quota) -> None:
+    """By all the ways of Python; a changed one hashes as it would if it were made anew."""
+    for same in (copy.copy(quota), copy.deepcopy(quota), pickle.loads(pickle.dumps(quota)), dataclasses.replace(quota)):
+        assert (same, hash(same)) == (quota, hash(quota))
+    changed = dataclasses.replace(quota, limit=6)
+    made = Quota(6, 60, burst=quota.burst, algorithm=quota.algorithm, name=quota.name)
+    assert (changed, hash(changed)) == (made, hash(made))
+    with pytest.raises(ConfigurationError, match="limit="):
+        dataclasses.replace(quota, limit=0)
+
+
 limits = st.integers(1, 100) | st.integers(1, 10**12)
 periods = st.one_of(
     st.sampled_from([0.001, 1, 60, 86400, 604800, CENTURY]),
@@ -213,3 +274,31 @@ def test_a_burst_that_cannot_be_counted_is_refused() -> None:
     """With an error that says what would help."""
     with pytest.raises(ConfigurationError, match="choose a smaller burst"):
         constants_of(Quota(1, CENTURY, burst=1000))
+    with pytest.raises(ConfigurationError, match="rounder numbers") as raised:
+        constants_of(Quota(999_999_999_989, "7777777s"))
+    assert "burst" not in str(raised.value)  # nobody gave one
+
+
+def test_whole_numbers_of_other_classes_are_plain_in_a_quota() -> None:
+    """A member of an IntEnum would reach Redis and the header fields as something else."""
+
+    class Plan(IntEnum):
+        FREE = 5
+
+    quota = Quota(Plan.FREE, 60, burst=Plan.FREE)
+    assert (type(quota.limit), type(quota.burst)) == (int, int)
+
+
+def test_periods_that_differ_have_names_that_differ() -> None:
+    """Down to the microsecond that Redis counts in."""
+    names = {Quota(1, period).name for period in (0.0011, 0.0014, 60, 60.0003, 60.5, 61)}
+    assert names == {"per-1100us", "per-1400us", "per-minute", "per-60000300us", "per-60500ms", "per-1m1s"}
+
+
+def test_a_text_of_any_length_is_not_remembered() -> None:
+    """One that is too long for a quota is refused, without being repeated."""
+    with pytest.raises(
+        ConfigurationError, match=r"a quota of 100000 characters, beginning with '1/minute, 1/minute"
+    ) as refused:
+        quotas_of("1/minute, " * 10_000)
+    assert len(str(refused.value)) < 200

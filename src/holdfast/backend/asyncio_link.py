@@ -209,6 +209,8 @@ async def _until(opening: asyncio.Task[Multiplex], deadline: Deadline) -> None:
     """Wait for a connection that is being opened; leave it alone if that takes too long."""
     since = time.monotonic()
     await asyncio.wait([opening], timeout=max(0.0, deadline.left()))
+    if deadline.put_off_if_late() and not opening.done():  # the loop was busy, and opened nothing meanwhile
+        await asyncio.wait([opening], timeout=deadline.left())
     if not opening.done():
         raise too_late(deadline, sent=False, fair=deadline.was_fair(since))
 

@@ -30,6 +30,8 @@ MOST_THREADS: Final = 16
 """How many threads of one backend may be at work before it has no free hands."""
 DRAIN: Final = 5.0
 """Seconds to wait at the end for what is at work."""
+_FEW: Final = 100
+"""Pieces of recurring work among which those that were cancelled may stay until they are due."""
 _AWAKE: Final = -math.inf
 """Of a thread that is at work, and will look at the queue before it sleeps."""
 _log = logging.getLogger("holdfast")
@@ -142,11 +144,12 @@ def _have_the_interpreter_wait() -> None:
 class _Recurring:
     """Work that is run again and again until it is cancelled, which forgets it."""
 
-    __slots__ = ("__weakref__", "seconds", "work")
+    __slots__ = ("__weakref__", "clockwork", "seconds", "work")
 
     def __init__(self, seconds: float, work: Round) -> None:
         self.seconds = seconds
         self.work: Round | None = work
+        self.clockwork: _Clockwork | None = None
 
     def run(self) -> bool:
         """Run it once; say whether to run it again."""
@@ -159,7 +162,9 @@ class _Recurring:
             return False
 
     def cancel(self) -> None:
-        self.work = None
+        work, self.work = self.work, None
+        if work is not None and self.clockwork is not None:
+            self.clockwork.dead += 1  # without its lock, which this thread may hold: a collected object may cancel
 
 
 class _Clockwork:
@@ -177,12 +182,15 @@ class _Clockwork:
         self._changed = threading.Condition(threading.Lock())
         self._queue: list[tuple[float, int, _Recurring]] = []
         self._count = 0
+        self.dead = 0
+        """About how many in the queue were cancelled."""
         self._is_running = False
         self._sleeps_until = _AWAKE
         """When the thread will look at the queue without being woken, on the monotonic clock."""
 
     def add(self, recurring: _Recurring) -> None:
         """Run it after its pause, and again."""
+        recurring.clockwork = self
         with self._changed:
             due = self._put(recurring)
             try:
@@ -200,6 +208,11 @@ class _Clockwork:
         queue = self._queue
         while queue and queue[0][2].work is None:
             heapq.heappop(queue)
+            self.dead -= 1
+        if len(queue) > _FEW and self.dead * 2 > len(queue):
+            queue[:] = [each for each in queue if each[2].work is not None]
+            heapq.heapify(queue)
+            self.dead = 0
         self._count += 1
         due = time.monotonic() + recurring.seconds
         heapq.heappush(queue, (due, self._count, recurring))
@@ -221,6 +234,7 @@ class _Clockwork:
                     recurring = heapq.heappop(self._queue)[2]
                     if recurring.work is not None:
                         return recurring
+                    self.dead -= 1
                 self._sleeps_until = self._queue[0][0] if self._queue else math.inf
                 self._changed.wait(None if math.isinf(self._sleeps_until) else self._sleeps_until - now)
                 self._sleeps_until = _AWAKE

@@ -25,6 +25,7 @@ from holdfast.backend.cluster_map import ClusterMap
 from holdfast.backend.deadline import Deadline, deadline_of
 from holdfast.backend.failures import WireBroken, as_error, code_of, refusal
 from holdfast.backend.link import Colour
+from holdfast.backend.router import unless_failed
 from holdfast.backend.server import Server
 from holdfast.backend.topology import Address, Topology
 from holdfast.commands import Command, Reply
@@ -69,7 +70,7 @@ class Cluster:
             parts.setdefault(slots.slot_of(key), []).append(index)
         if len(parts) == 1:
             return await self._call_slot(command, deadline)
-        replies = await self._pipeline([_part(command, indexes) for indexes in parts.values()], deadline)
+        replies = unless_failed(await self._outcomes([_part(command, indexes) for indexes in parts.values()], deadline))
         if command.merge == "sum":
             return sum(replies)
         merged: list[Reply] = [None] * len(command.keys)
@@ -80,9 +81,13 @@ class Cluster:
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together, one batch a node, and return their replies in order; raise the first refusal."""
-        return await self._pipeline(commands, deadline_of(commands))
+        return unless_failed(await self.outcomes(commands))
 
-    async def _pipeline(self, commands: Sequence[Command], deadline: Deadline | None) -> list[Reply]:
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together, one batch a node, and return what came of each. Raises if nothing could be sent."""
+        return await self._outcomes(commands, deadline_of(commands))
+
+    async def _outcomes(self, commands: Sequence[Command], deadline: Deadline | None) -> list[Reply]:
         if self._map.outdated:
             await self._map.refresh(deadline)
         batches: dict[Address | None, list[int]] = {}
@@ -95,9 +100,6 @@ class Cluster:
         for batch, answer in zip(batches.values(), answers, strict=True):
             for index, reply in zip(batch, answer, strict=True):
                 replies[index] = reply
-        for reply in replies:
-            if isinstance(reply, BackendError):
-                raise reply
         return replies
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
@@ -105,7 +107,7 @@ class Cluster:
         deadline = deadline_of([command for step in steps for command in step])
         replies: list[Reply] = []
         for step in steps:
-            replies += await self._pipeline(step, deadline)
+            replies += unless_failed(await self._outcomes(step, deadline))
         return replies
 
     def _node_of(self, command: Command) -> Address | None:
@@ -131,6 +133,8 @@ class Cluster:
                 else as_error(broken, server.name, command)
                 for command in commands
             ]
+        except BackendError as error:  # no connection came free: other nodes are asked all the same
+            return [error] * len(commands)
         for index, reply in enumerate(replies):
             if type(reply) is not ReplyError:
                 continue

@@ -1,7 +1,8 @@
 """How long the caller of a command is ready to wait, all in all.
 
 A deadline is made once, when the call begins, and handed down to whatever may wait on its behalf: for a connection,
-for the map of a cluster, for room, for the reply. Nothing below the port starts a time of its own.
+for the map of a cluster, for room, for the reply. Nothing below the port starts a time of its own. What a busy process
+takes of it is not the server's: it is put off by as much.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _LAG: Final = 0.05
 class Deadline:
     """The moment at which a caller gives up."""
 
-    __slots__ = ("at", "granted")
+    __slots__ = ("_due", "at", "granted")
 
     def __init__(self, granted: float) -> None:
         """Begin to count.
@@ -32,7 +33,7 @@ class Deadline:
             granted: seconds from now.
         """
         self.granted = granted
-        self.at = monotonic() + granted
+        self.at = self._due = monotonic() + granted
 
     def left(self) -> float:
         """Return the seconds that are left, less than nothing when it is over."""
@@ -49,6 +50,27 @@ class Deadline:
         """
         return min(wait, max(_LEAST_WAIT, math.ceil((self.at - monotonic()) * 1000) / 1000))
 
+    def put_off(self, seconds: float) -> None:
+        """Let the caller wait on for as long as this process, not the server, has held him up.
+
+        Several who were held up at the same time, on connections to several nodes say, put it off once.
+
+        Args:
+            seconds: how long he was held up.
+        """
+        self.at = max(self.at, self._due + seconds)
+
+    def put_off_if_late(self) -> bool:
+        """Let a caller who was woken late wait on for as long again, at most as long as he was granted; say if he may.
+
+        For who cannot say what kept him: while he slept, what he waits for may have slept as well.
+        """
+        late = -self.left()
+        if late <= _TICK:
+            return False
+        self.at += late + min(late, self.granted)
+        return True
+
     def half(self) -> Deadline:
         """Return one for something on the way: it leaves half of the time for the question itself."""
         return Deadline(max(0.0, self.left()) / 2)
@@ -56,8 +78,8 @@ class Deadline:
     def was_fair(self, since: float) -> bool:
         """Say whether a server that has been asked and let the deadline pass is to blame for that.
 
-        It is not if the caller had used up most of the time before, in a queue say, or if this process was so busy
-        that it noticed late: then the answer may have been here.
+        It is not if the caller had used up most of the time before, in a queue say, or if this process stood
+        still, so that it noticed late: the server may have stood still with it.
 
         Args:
             since: when the server was asked, by the monotonic clock.

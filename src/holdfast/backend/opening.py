@@ -59,13 +59,20 @@ class Opening(Generic[W]):
             WireBroken: it could not be opened, or not before the deadline.
         """
         try:
-            self._future.exception(max(0.0, deadline.left()))  # raises TimeoutError only for the wait itself
-        except TimeoutError:
-            if self._future.cancel():
-                fair = deadline.was_fair(self._since)
-                raise too_late(deadline, sent=False, fair=fair) from None
+            ended = self._ends_within(deadline.left())
+            if deadline.put_off_if_late() and not ended:  # this process was busy, and opened nothing meanwhile
+                ended = self._ends_within(deadline.left())
         except BaseException:  # Ctrl-C
             if not self._future.cancel():
                 self._leave(self._future.result())
             raise
+        if not ended and self._future.cancel():
+            raise too_late(deadline, sent=False, fair=deadline.was_fair(self._since))
         return self._future.result()
+
+    def _ends_within(self, seconds: float) -> bool:
+        try:
+            self._future.exception(max(0.0, seconds))  # raises TimeoutError only for the wait itself
+        except TimeoutError:
+            return False
+        return True

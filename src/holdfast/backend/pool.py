@@ -20,6 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import get_ident
+from typing import Final
 from weakref import WeakSet
 
 from holdfast.backend.deadline import Deadline
@@ -30,6 +31,8 @@ from holdfast.commands import Command, Reply
 from holdfast.errors import BackendTimeout
 
 OpenWire = Callable[[], Wire]
+_NOTICED: Final = 0.001
+"""Seconds; for less than that nobody's deadline is put off."""
 
 
 class _Turn:
@@ -95,13 +98,14 @@ class Pool:
 
     def _take(self, command: Command, deadline: Deadline | None, *, repeatable: bool) -> Wire:
         while True:
-            if deadline is not None and deadline.left() <= 0:
+            left = 0.0
+            if deadline is not None and (left := deadline.left()) <= 0:
                 raise too_late(deadline, sent=False, fair=False)
             try:
                 wire = self._idle.pop()
             except IndexError:
                 wire = self._obtain(command, deadline)
-                if deadline is not None and deadline.left() <= 0:
+                if deadline is not None and (left := deadline.left()) <= 0:
                     self._give_unused(wire)
                     continue
             # What must not be sent twice cannot be repaired after a stale connection swallowed it: look first.
@@ -109,6 +113,8 @@ class Pool:
             wire.command = command
             wire.thread = get_ident()
             wire.since = time.monotonic()
+            if deadline is not None and (held_up := left - (deadline.at - wire.since)) > _NOTICED:
+                deadline.put_off(held_up)  # who looks lets other threads run: what they take is not the server's time
             if usable and wire.generation == self._generation:
                 return wire
             self._discard(wire)

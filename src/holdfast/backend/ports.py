@@ -43,6 +43,10 @@ class _Clock:
         """Send commands together and return their replies in order."""
         return await self._router.pipeline(commands)
 
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return what came of each, errors as values."""
+        return await self._router.outcomes(commands)
+
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         """Send groups of commands, each executed after the one before it, and return all replies in order."""
         return await self._router.steps(*steps)

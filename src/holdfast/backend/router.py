@@ -12,6 +12,7 @@ from holdfast.backend.deadline import Deadline, deadline_of
 from holdfast.backend.failures import WireBroken, as_error, refusal
 from holdfast.backend.server import Server
 from holdfast.commands import Command, Reply
+from holdfast.errors import BackendError
 
 
 class Router(Protocol):
@@ -23,6 +24,10 @@ class Router(Protocol):
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies in order; a refusal raises after all were read."""
+        ...
+
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return what came of each: its reply, or a `BackendError` as a value."""
         ...
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
@@ -82,16 +87,22 @@ class Direct:
 
     async def pipeline(self, commands: Sequence[Command]) -> list[Reply]:
         """Send commands together and return their replies in order."""
+        return unless_failed(await self.outcomes(commands))
+
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together and return what came of each; a connection that breaks is the same error for all."""
         if not commands:
             return []
         try:
             replies = await self._server.ask_all(commands, deadline_of(commands))
         except WireBroken as broken:
             doubtful = next((command for command in commands if not command.repeatable), commands[0])
-            raise as_error(broken, self._server.name, doubtful) from broken
-        for command, reply in zip(commands, replies, strict=True):
+            error = as_error(broken, self._server.name, doubtful)
+            error.__cause__ = broken
+            return [error] * len(commands)
+        for index, reply in enumerate(replies):
             if type(reply) is ReplyError:
-                raise refusal(reply, self._server.name, command)
+                replies[index] = refusal(reply, self._server.name, commands[index])
         return replies
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
@@ -108,6 +119,14 @@ class Direct:
     def servers(self) -> list[Server]:
         """Return the one server."""
         return [self._server]
+
+
+def unless_failed(outcomes: list[Reply]) -> list[Reply]:
+    """Return replies, or raise the first error among them."""
+    for outcome in outcomes:
+        if isinstance(outcome, BackendError):
+            raise outcome
+    return outcomes
 
 
 def _whole(command: Command) -> Command:

@@ -121,29 +121,30 @@ class Hurried:
     than somebody before has a timer of his own. No timer is cancelled when a reply comes in time: a call is cheaper.
     """
 
-    __slots__ = ("_alarm", "_give_up", "_loop", "_queue")
+    __slots__ = ("_alarm", "_loop", "_queue", "_run_out")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, give_up: Callable[[asyncio.Future[Any], int, Deadline], None]
+        self, loop: asyncio.AbstractEventLoop, run_out: Callable[[asyncio.Future[Any], int, Deadline], None]
     ) -> None:
         """Begin with nobody.
 
         Args:
             loop: where they wait.
-            give_up: ends the wait for the reply to a command, given with its number.
+            run_out: is told of each whose deadline is over, with the number of his command; he may be answered.
         """
         self._loop = loop
-        self._give_up = give_up
-        self._queue: deque[tuple[asyncio.Future[Any], int, Deadline]] = deque()
+        self._run_out = run_out
+        self._queue: deque[tuple[asyncio.Future[Any], int, Deadline, float]] = deque()
+        """The deadline's moment is noted apart: it may be put off meanwhile, and nobody waits behind that."""
         self._alarm: asyncio.TimerHandle | None = None
 
     def add(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
         """Watch over a wait that has just begun."""
         queue = self._queue
-        if queue and deadline.at < queue[-1][2].at:
-            self._loop.call_later(deadline.left(), self._end, future, number, deadline)
+        if queue and deadline.at < queue[-1][3]:
+            self._loop.call_later(deadline.left(), self._run_out, future, number, deadline)
             return
-        queue.append((future, number, deadline))
+        queue.append((future, number, deadline, deadline.at))
         if self._alarm is None:
             self._alarm = self._loop.call_later(deadline.left(), self._ring)
 
@@ -151,16 +152,13 @@ class Hurried:
         self._alarm = None
         queue = self._queue
         while queue:
-            future, number, deadline = queue[0]
-            if not future.done() and (left := deadline.left()) > 0:
+            future, number, deadline, at = queue[0]
+            if not future.done() and (left := at - time.monotonic()) > 0:
                 self._alarm = self._loop.call_later(left, self._ring)
                 return
             queue.popleft()
-            self._end(future, number, deadline)
-
-    def _end(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
-        if not future.done():
-            self._give_up(future, number, deadline)
+            if not future.done():
+                self._run_out(future, number, deadline)
 
     def forget(self) -> None:
         """Stop watching: nobody waits any more."""

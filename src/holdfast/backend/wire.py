@@ -28,6 +28,8 @@ from holdfast.commands import Command, Reply
 _CHUNK: Final = 65536
 _FITS: Final = 4096
 """Bytes that an idle socket takes at once, whatever the other side does."""
+_LOOK: Final = 0.001
+"""Seconds to read what is there; all zeros would mean for ever to the kernel."""
 SPOILT: Final = -1
 """The generation of a wire that must not be used again."""
 DAY: Final = 86400.0
@@ -159,10 +161,11 @@ class SocketWire:
             count = self._sock.recv_into(self._buffer)
         except (BlockingIOError, TimeoutError) as error:
             rest = patience - self._waits
-            if rest <= 0:
+            if rest > 0:
+                self._wait_for(rest)
+            elif not self._has_arrived():  # this thread may have woken long after its time-out, the reply being there
                 raise self._out_of_time(deadline) from error
-            self._wait_for(rest)
-            self._receive(rest, deadline)
+            self._receive(max(rest, _LOOK), deadline)
             return
         except OSError as error:
             raise WireBroken("lost", sent=True, detail=type(error).__name__) from error

@@ -8,16 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
 
 from holdfast.commands import Command, Reply, Word
 from holdfast.core.records import Tally
+from holdfast.errors import BackendError
 from holdfast.policy.buckets import constants_of
 from holdfast.policy.limit_fields import item_names
 from holdfast.policy.quota import Quota
 from holdfast.port import Port
 from holdfast.scripts import Script
 from holdfast.scripts.limits import adjust_script, hit_script
+
+T = TypeVar("T")
 
 OnLimitFailure: TypeAlias = Literal["open", "closed", "local"]
 
@@ -125,16 +128,39 @@ async def ask(port: Port, check: Check, command: Ask) -> list[Charged]:
     Raises:
         BackendError: Redis could not be used; some of several scripts may have been executed.
     """
+    groups, commands = _apart(port, check, command)
+    replies: list[Reply] = [await port.call(commands[0])] if len(commands) == 1 else await port.pipeline(commands)
+    return _in_order(groups, [charged_of(reply) for reply in replies])
+
+
+async def ask_each(port: Port, check: Check, command: Ask) -> list[Charged | BackendError]:
+    """Do what `ask` does, but return what kept a script from being executed, or its answer away, as a value.
+
+    Raises:
+        BackendError: none of the scripts was executed.
+    """
+    groups, commands = _apart(port, check, command)
+    said: list[Sequence[Charged | BackendError]] = []
+    for indexes, outcome in zip(groups, await port.outcomes(commands), strict=True):
+        said.append([outcome] * len(indexes) if isinstance(outcome, BackendError) else charged_of(outcome))
+    return _in_order(groups, said)
+
+
+def _apart(port: Port, check: Check, command: Ask) -> tuple[list[list[int]], list[Command]]:
+    """Return which buckets lie together, and the command for each of these groups."""
     slots: dict[int, list[int]] = {}
     for index, slot in enumerate(port.slots(check.keys)):
         slots.setdefault(slot, []).append(index)
     parts = [part(check, indexes) for indexes in slots.values()]
-    commands = [command(each.keys, each.buckets.constants) for each in parts]
-    replies: list[Reply] = [await port.call(commands[0])] if len(commands) == 1 else await port.pipeline(commands)
-    found: dict[int, Charged] = {}
-    for indexes, reply in zip(slots.values(), replies, strict=True):
-        found.update(zip(indexes, charged_of(reply), strict=True))
-    return [found[index] for index in range(len(check.keys))]
+    return list(slots.values()), [command(each.keys, each.buckets.constants) for each in parts]
+
+
+def _in_order(groups: Sequence[Sequence[int]], said: Sequence[Sequence[T]]) -> list[T]:
+    """Return what is said of each bucket in the order of the buckets."""
+    found: dict[int, T] = {}
+    for indexes, each in zip(groups, said, strict=True):
+        found.update(zip(indexes, each, strict=True))
+    return [found[index] for index in sorted(found)]
 
 
 def part(check: Check, indexes: Sequence[int]) -> Check:

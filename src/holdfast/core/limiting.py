@@ -6,18 +6,19 @@
 
 A hit is sent once and never again, so that it is charged at most once. On a cluster, buckets that lie in several slots
 cannot be charged at one instant: each slot's are charged all or none, and if one slot refuses, the others are refunded.
+If one cannot be asked they are as well, unless the hit goes on for that (`on_failure="open"`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from holdfast._calls import drive
 from holdfast._denials import LONGEST, Denial, Denials, shifted
 from holdfast._local_limits import LocalLimits
 from holdfast.commands import Command, Word
-from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, figures_of, part
+from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, ask_each, figures_of, part
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
 from holdfast.events import LimitDegraded, Limited
@@ -30,6 +31,15 @@ Answer: TypeAlias = list[Any]
 """What the script answers: admitted or not, when, then wait, remaining and reset of each bucket."""
 _TRY_AGAIN: Final = 1.0
 """Seconds after which who was refused for want of Redis may try again."""
+
+
+class Asking(NamedTuple):
+    """When Redis was asked, on the port's monotonic clock."""
+
+    generation: int
+    """Of the denials, before."""
+    asked: float
+    heard: float
 
 
 class Limiting:
@@ -56,7 +66,7 @@ class Limiting:
         key, denial = self.denials.find(check.keys, quotas, cost, now + patience)
         if denial is None:
             return None
-        since = now - denial.since
+        since = now - denial.heard
         policies = tuple([shifted(policy, since) for policy in denial.told(check.keys, quotas)])
         decision = LimitDecision(False, policies, False, rule.shadow, cost)
         return self._refuse(check, decision, rule, check.keys.index(key), local=True)
@@ -86,7 +96,8 @@ class Limiting:
                 answer, charged = await port.call(_command(check, cost, rule, patience)), None
         except BackendError as error:
             return self._without_redis(check, cost, rule, asked, patience, error)
-        return self._judge(check, cost, rule, patience, answer, asked, generation, charged)
+        asking = Asking(generation, asked, port.monotonic())
+        return self._judge(check, cost, rule, patience, answer, asking, charged)
 
     def hit_now(self, port: BlockingPort, check: Check, cost: int, rule: Rule) -> LimitDecision:
         """Do what `hit` does without patience, and without its coroutines: they take a sixth of a hit's time."""
@@ -97,7 +108,7 @@ class Limiting:
             answer: Answer = port.call_now(_command(check, cost, rule, 0.0))
         except BackendError as error:
             return self._without_redis(check, cost, rule, asked, 0.0, error)[0]
-        return self._judge(check, cost, rule, 0.0, answer, asked, generation)[0]
+        return self._judge(check, cost, rule, 0.0, answer, Asking(generation, asked, port.monotonic()))[0]
 
     def _judge(
         self,
@@ -106,8 +117,7 @@ class Limiting:
         rule: Rule,
         patience: float,
         answer: Answer,
-        asked: float,
-        generation: int,
+        asking: Asking,
         charged: list[Charged] | None = None,
     ) -> tuple[LimitDecision, float]:
         """Return what an answer means, and remember a refusal."""
@@ -119,7 +129,7 @@ class Limiting:
                 True, policies, False, rule.shadow, cost, Charge(check, rule, cost, charged or answer)
             ), wait
         decision = LimitDecision(False, policies, False, rule.shadow, cost)
-        self._remember(check, decision, asked, generation)
+        self._remember(check, decision, asking)
         return self._refuse_or_wait(check, decision, rule, patience)
 
     def _refuse_or_wait(
@@ -137,27 +147,35 @@ class Limiting:
         self.local.forget(check.keys)
 
     async def _charge_apart(self, port: Port, check: Check, cost: int, rule: Rule) -> list[Charged]:
-        """Charge buckets that no one script can see together, and return what is said of each."""
+        """Charge buckets that no one script can see together, and return what is said of each.
+
+        Raises:
+            BackendError: of some nothing is known. What is known to be charged is given back, unless it is to count.
+        """
 
         def charge(keys: Sequence[str], constants: Sequence[Word]) -> Command:
             return scripts.hit(check.buckets.hit, keys, constants, cost=cost, wait=0, patience=rule.budget)
 
-        charged = await ask(port, check, charge)
-        wrongly = [index for index, each in enumerate(charged) if each.admitted]
-        if not cost or not wrongly or len(wrongly) == len(charged):
-            return charged
-        refunded = promise()
-        # Apart from the caller: if that is cancelled now, what was charged wrongly is given back all the same.
-        back = [charged[index] for index in wrongly]
-        port.start(self._refund(port, part(check, wrongly), back, cost, rule, refunded), refunded.cancel)
-        for index, after in zip(wrongly, await port.wait(refunded, None), strict=True):
-            charged[index] = charged[index]._replace(remaining=after.remaining, reset=after.reset)
-        return charged
+        said = await ask_each(port, check, charge)
+        failure = next((each for each in said if isinstance(each, BackendError)), None)
+        charged = {index: each for index, each in enumerate(said) if isinstance(each, Charged)}
+        wrongly = [index for index, each in charged.items() if each.admitted]
+        goes_on = len(wrongly) == len(said) or (failure is not None and rule.on_failure == "open")
+        if cost and wrongly and not goes_on:
+            refunded = promise()
+            # Apart from the caller: if that is cancelled now, what was charged wrongly is given back all the same.
+            back = [charged[index] for index in wrongly]
+            port.start(self._refund(port, part(check, wrongly), back, cost, rule, refunded), refunded.cancel)
+            for index, after in zip(wrongly, await port.wait(refunded, None), strict=True):
+                charged[index] = charged[index]._replace(remaining=after.remaining, reset=after.reset)
+        if failure is not None:
+            raise failure
+        return list(charged.values())
 
     async def _refund(
         self, port: Port, check: Check, charged: list[Charged], cost: int, rule: Rule, refunded: Promise
     ) -> None:
-        """Give back what some slots have charged for a hit that others refuse, and tell what is left there then."""
+        """Give back what some slots have charged for a hit that does not go on, and tell what is left there then."""
         instants = Charge(check, rule, cost, charged).instants(0)
 
         def refund(keys: Sequence[str], constants: Sequence[Word]) -> Command:
@@ -169,14 +187,24 @@ class Limiting:
         except BackendError as error:
             self.recorder.backend_failed(check.tally, "refund", error)
             refunded.set_result(charged)
+        self.denials.forget(check.keys)  # who was refused meanwhile, was so for what is given back
 
-    def _remember(self, check: Check, decision: LimitDecision, asked: float, generation: int) -> None:
+    def _remember(self, check: Check, decision: LimitDecision, asking: Asking) -> None:
         quotas = check.buckets.quotas
         for index, policy in enumerate(decision.policies):
             if not policy.allowed:
-                until = asked + min(LONGEST, policy.retry_after)
-                denial = Denial(until, decision.cost, quotas[index], asked, check.keys, quotas, decision.policies)
-                self.denials.note(check.keys[index], denial, generation)
+                until = asking.asked + min(LONGEST, policy.retry_after)
+                denial = Denial(
+                    until,
+                    decision.cost,
+                    quotas[index],
+                    asking.asked,
+                    asking.heard,
+                    check.keys,
+                    quotas,
+                    decision.policies,
+                )
+                self.denials.note(check.keys[index], denial, asking.generation)
 
     def _without_redis(
         self, check: Check, cost: int, rule: Rule, now: float, patience: float, error: BackendError

@@ -20,6 +20,10 @@ _MOST_TOLD = 20
 """Different failures of Redis that are logged, each once, lest bypassing hide a wrong password or address."""
 
 
+_MOST_PATTERNS = 1000
+"""Patterns after which those that come from calls, and not from decorators, count together."""
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """How often things happened."""
@@ -88,6 +92,13 @@ class Recorder:
     def tally(self, pattern: str) -> Tally:
         """Return the counters of a pattern; functions with one key template share them."""
         return self._tallies.get(pattern) or self._tallies.setdefault(pattern, Tally(pattern))
+
+    def tally_of_many(self, pattern: str, others: str) -> Tally:
+        """Return the counters of a pattern that may have been made up for one call: after a thousand, of the others."""
+        found = self._tallies.get(pattern)
+        if found is None:
+            found = self.tally(pattern if len(self._tallies) < _MOST_PATTERNS else others)
+        return found
 
     def emit(self, event: Event) -> None:
         """Give an event to every hook. What a hook raises is logged and goes no further."""

@@ -7,22 +7,32 @@ Taking and giving back may be sent twice, since the token says whose it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Final
+from weakref import ref
 
 from holdfast._local_slots import LocalSlots
+from holdfast.core.held_slot import Slot
 from holdfast.core.limit_checks import Rule
 from holdfast.core.records import Recorder, Tally
-from holdfast.core.slot_leaving import Leaving
-from holdfast.errors import BackendError
+from holdfast.core.slot_leaving import Leaving, Left
+from holdfast.errors import BackendError, BackendTimeout
 from holdfast.events import LimitDegraded, Limited, SlotLost
 from holdfast.policy.decision import LimitDecision, PolicyDecision
-from holdfast.port import Cancel, Port
+from holdfast.port import Port
 from holdfast.scripts import limits as scripts
 
 _POLICY: Final = "concurrency"
 _SOON: Final = 1.0
 """Seconds after which it is worth trying again: a holder may give its slot back at any time."""
+_RENEWED: Final = 1 / 3
+_RENEWED_AGAIN: Final = 1 / 10
+"""Of a lease: the pause before its next renewal, and before the next try of one that has failed."""
+_LONGEST: Final = 0.1
+"""Seconds that a renewal may take where Redis is not known to be slower: those of all threads follow one another."""
+_SLOWER: Final = 4.0
+"""How many times as long as taking a slot took keeping it may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +44,6 @@ class Gate:
     lease: float
     rule: Rule
     tally: Tally
-
-
-class Slot:
-    """One slot that is held, or that nobody can say anything about, as long as Redis is away."""
-
-    __slots__ = ("_renewal", "decision", "lost", "process", "token", "until")
-
-    def __init__(self, token: str, decision: LimitDecision, process: object = None) -> None:
-        self.token = token
-        self.process = process
-        """What is another object in a forked child, whose parent holds the slot."""
-        self.decision = decision
-        """What was decided when it was taken."""
-        self.until = 0.0
-        """When its lease has run out for certain, on the clock that never jumps."""
-        self.lost = False
-        """Whether its lease has run out while it was held, so that another may have it, too."""
-        self._renewal: Cancel | None = None
-
-    def renew_by(self, renewal: Cancel) -> None:
-        """Note what ends the renewals."""
-        self._renewal = renewal
-
-    def end_renewals(self) -> None:
-        """Renew no more."""
-        renewal, self._renewal = self._renewal, None
-        if renewal is not None:
-            renewal()
 
 
 class Slots:
@@ -84,26 +66,31 @@ class Slots:
         token = port.token()
         command = scripts.take_slot(gate.key, token=token, limit=gate.limit, seconds=gate.lease)
         asked = port.monotonic()
+        doubted = Left(gate.key, token, gate.lease, doubted_until=asked + gate.lease)
         try:
             taken, left, first = await port.call(command._replace(patience=gate.rule.budget))
         except BackendError as error:
             self.recorder.backend_failed(gate.tally, "take", error)
-            slot = self._slot(token, self._without_redis(gate, token))
+            late = isinstance(error, BackendTimeout)  # else it was executed, or never will be
+            lost = doubted if late else doubted._replace(doubted_until=0.0)
+            slot = Slot(token, self._without_redis(gate, token), self._process, lost.doubted_until)
             if not slot.decision.allowed:  # nobody will give it back, and it may have been taken all the same
-                self._leaving.renounce(port, gate.key, token, gate.lease)
+                self._leaving.renounce(port, lost)
             return slot
         except BaseException:
-            self._leaving.renounce_at_last(port, gate.key, token, gate.lease)
+            self._leaving.renounce_at_last(port, doubted)
             raise
         if not taken:
-            return self._slot(token, self._refuse(gate, _decision(gate, allowed=False, wait=min(_SOON, first / 1000))))
-        slot = self._slot(token, _decision(gate, allowed=True, left=left))
-        slot.until = asked + gate.lease
-        slot.renew_by(port.every(gate.lease / 3, lambda: self._renew(port, gate, slot)))
+            wait = min(_SOON, first / 1000)
+            return Slot(token, self._refuse(gate, _decision(gate, allowed=False, wait=wait)), self._process)
+        slot = Slot(token, _decision(gate, allowed=True, left=left), self._process)
+        slot.prolong(asked + gate.lease)
+        took = port.monotonic() - asked
+        self._leaving.note_pace(took)
+        patience = max(min(_LONGEST, gate.lease * _RENEWED_AGAIN), min(_SLOWER * took, gate.lease * _RENEWED))
+        patience = min(patience, gate.rule.budget)
+        self._renew_after(port, gate, slot, gate.lease * _RENEWED, patience)
         return slot
-
-    def _slot(self, token: str, decision: LimitDecision) -> Slot:
-        return Slot(token, decision, self._process)
 
     def pretend(self, gate: Gate) -> Slot:
         """Return a slot that was not asked for: the layer is disabled."""
@@ -111,29 +98,51 @@ class Slots:
 
     async def give_back(self, port: Port, gate: Gate, slot: Slot) -> None:
         """Give a slot back, also one that may have been taken without our hearing of it."""
-        if slot.process is not self._process:
+        if not slot.is_of(self._process):
             return
-        slot.end_renewals()
+        self.abandon(gate, slot)
         if slot.decision.refused_by and not slot.decision.degraded:
             return  # only watched: it has none
-        self._local.leave(gate.key, slot.token)
-        await self._leaving.leave(port, gate.key, slot.token, gate.lease, gate.rule.budget, gate.tally)
+        left = Left(gate.key, slot.token, gate.lease, slot.doubted_until)
+        await self._leaving.leave(port, left, gate.rule.budget, gate.tally)
 
-    async def _renew(self, port: Port, gate: Gate, slot: Slot) -> bool:
-        """Renew a slot; say whether to go on."""
+    def abandon(self, gate: Gate, slot: Slot) -> None:
+        """Renew a slot no more, so that it comes back when its lease has run out. Asks nobody, and waits for nothing."""
+        slot.end_renewals()
+        self._local.leave(gate.key, slot.token)
+
+    def _renew_after(self, port: Port, gate: Gate, slot: Slot, pause: float, patience: float) -> None:
+        """Renew a slot for as long as it is left in its lease, and somebody still holds it: it may be forgotten."""
+        work = partial(self._renew, port, gate, ref(slot), pause, patience)
+        slot.renew_by(port.every(pause, work))
+
+    async def _renew(self, port: Port, gate: Gate, held: ref[Slot], pause: float, patience: float) -> bool:
+        """Renew a slot; say whether to go on with this pause."""
+        slot = held()
+        if slot is None or slot.is_left:
+            return False
         asked = port.monotonic()
         command = scripts.keep_slot(gate.key, token=slot.token, seconds=gate.lease)
+        next_pause = gate.lease * _RENEWED
         try:
-            kept = await port.call(command._replace(patience=gate.lease / 3))
+            kept = await port.call(command._replace(patience=patience))
         except BackendError as error:
+            if slot.is_left:
+                return False
             self.recorder.backend_failed(gate.tally, "keep", error)
-            kept = port.monotonic() < slot.until  # then the next try may still be in time
+            kept = not slot.has_run_out(port.monotonic())  # then the next try may still be in time
+            next_pause = gate.lease * _RENEWED_AGAIN
         else:
-            slot.until = asked + gate.lease
+            slot.prolong(asked + gate.lease)
+        if slot.is_left:  # it was given back meanwhile: what became of it is nobody's concern
+            return False
         if not kept:
             slot.lost = True
             self.recorder.emit(SlotLost(gate.tally.pattern, gate.key))
-        return bool(kept)
+            return False
+        if next_pause != pause:
+            self._renew_after(port, gate, slot, next_pause, patience)
+        return next_pause == pause
 
     def _without_redis(self, gate: Gate, token: str) -> LimitDecision:
         rule = gate.rule

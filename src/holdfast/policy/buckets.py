@@ -34,10 +34,14 @@ def constants_of(quota: Quota) -> tuple[Word, Word, Word, Word]:
     exact = Fraction(quota.limit, microseconds)
     rate = exact.limit_denominator(max(1, _EXACT // quota.most))
     if abs(rate - exact) > exact * Fraction(_PRECISE):
-        msg = (
-            f"burst={quota.most} is too large beside {quota.limit} in {quota.period:g} s to be counted exactly: "
-            f"choose a smaller burst, or count in larger units"
-        )
+        counted = f"{quota.limit} in {quota.period:g} s"
+        if quota.burst is None:
+            msg = f"{counted} cannot be counted exactly: choose rounder numbers, or count in larger units"
+        else:
+            msg = (
+                f"burst={quota.burst} is too large beside {counted} to be counted exactly: "
+                f"choose a smaller burst, or count in larger units"
+            )
         raise ConfigurationError(msg)
     return "gcra", quota.most * rate.denominator, rate.denominator, rate.numerator
 

@@ -4,10 +4,15 @@ Rules that hold in every dialect:
 
 1. Seconds are rounded up, so that whoever waits exactly as long as a field says is admitted; a refusal never says 0.
 2. Of a policy that refuses, the window is the time to wait for this request; of any other, the time until all of its
-   quota is back. So Retry-After, the longest of those waits, never ends before the window of a policy that refused.
+   quota is back, or its period if that is shorter. So Retry-After, the longest of those waits, never ends before the
+   window of a policy that refused.
 3. Retry-After is there if and only if the call was refused and waiting helps.
-4. Nothing is said that is not known. While Redis is away the rules are known and what is left is not. A rule in shadow
+4. What is left is never said to be more than the limit, though a burst may be: clients take one as a part of the
+   other.
+5. Nothing is said that is not known. While Redis is away the rules are known and what is left is not. A rule in shadow
    mode says nothing at all: a client that slows down for it would spoil the trial.
+6. A policy without a period limits how much is done at the same time. When something ends nobody knows, so there is no
+   window unless it refuses.
 
 The dialects: `draft-11` is draft-ietf-httpapi-ratelimit-headers-11; `editor` has the names that the editors' copy gives
 the parameters of RateLimit; `legacy` are the three fields of its revisions up to 06; `x-ratelimit` the same three as
@@ -31,6 +36,8 @@ DIALECTS: Final[tuple[str, ...]] = get_args(Dialect)
 _Fields: TypeAlias = list[tuple[str, str]]
 _PARAMETERS: Final = {"draft-11": ("r", "t"), "editor": ("a", "w")}
 _PREFIXES: Final = {"legacy": "RateLimit", "x-ratelimit": "X-RateLimit"}
+_CONCURRENT: Final = "concurrent-requests"
+"""What is counted by a policy without a period, as the draft calls it."""
 
 
 def headers(
@@ -45,7 +52,7 @@ def headers(
     Args:
         decision: the decision.
         dialect: one of `DIALECTS`.
-        units: what a policy counts, by its name, if not requests: `content-bytes`, `concurrent-requests`.
+        units: what a policy counts, by its name, if not requests: `content-bytes`; `concurrent-requests` is known.
         partition_keys: whose quota it is, by the policy's name. Clients see it, so it must not give anybody away.
 
     Returns:
@@ -114,16 +121,17 @@ def _lists(decision: Decided, dialect: str, units: Mapping[str, str], keys: Mapp
 
 def _rule(policy: PolicyOutcome, units: Mapping[str, str], keys: Mapping[str, bytes]) -> dict[str, Bare]:
     parameters: dict[str, Bare] = {"q": _bounded(policy.limit)}
-    if policy.name in units:
-        parameters["qu"] = units[policy.name]
-    if 0 < policy.per < math.inf:  # what counts calls at the same time has no period
+    timeless = _timeless(policy)
+    if timeless or policy.name in units:
+        parameters["qu"] = units.get(policy.name, _CONCURRENT)
+    if not timeless:
         parameters["w"] = _bounded(math.ceil(policy.per))  # rounded up, it never promises more than the quota
     return parameters | _partition(policy, keys)
 
 
 def _state(policy: PolicyOutcome, left: str, within: str, keys: Mapping[str, bytes]) -> dict[str, Bare]:
-    parameters: dict[str, Bare] = {left: _bounded(policy.remaining)}
-    wait = window(policy)
+    parameters: dict[str, Bare] = {left: _left(policy)}
+    wait = _window(policy)
     if wait:  # nothing runs while all of the quota is there, and clients divide by this number
         parameters[within] = wait
     return parameters | _partition(policy, keys)
@@ -134,12 +142,36 @@ def _partition(policy: PolicyOutcome, keys: Mapping[str, bytes]) -> dict[str, Ba
 
 
 def _three(decision: Decided, prefix: str) -> _Fields:
-    fields = [
-        (f"{prefix}-Limit", str(_bounded(decision.limit))),
-        (f"{prefix}-Remaining", str(_bounded(decision.remaining))),
-    ]
-    wait = window(decision)
-    return fields if wait is None else [*fields, (f"{prefix}-Reset", str(wait))]
+    policy = _decisive(decision)
+    left, wait = _left(policy), _window(policy)
+    fields = [(f"{prefix}-Limit", str(_bounded(policy.limit))), (f"{prefix}-Remaining", str(left))]
+    if wait is None or not (left or wait):  # nothing left and nothing to wait for: a client would come at once
+        return fields
+    return [*fields, (f"{prefix}-Reset", str(wait))]
+
+
+def _decisive(decision: Decided) -> PolicyOutcome:
+    """Return the policy whose numbers are those of the decision."""
+    numbers = decision.limit, decision.remaining, decision.reset
+    alike = [policy for policy in decision.policies if (policy.limit, policy.remaining, policy.reset) == numbers]
+    return max(alike, key=lambda policy: policy.retry_after)  # a refusing one, if there is one
+
+
+def _left(policy: Outcome) -> int:
+    return _bounded(min(policy.remaining, policy.limit))
+
+
+def _window(policy: PolicyOutcome) -> int | None:
+    """Return what `window` does, no longer than the period of a policy that does not refuse."""
+    wait = window(policy)
+    if wait is None or not policy.allowed:
+        return wait
+    return 0 if _timeless(policy) else min(wait, _bounded(math.ceil(policy.per)))
+
+
+def _timeless(policy: PolicyOutcome) -> bool:
+    """Return whether a policy counts what is done at the same time."""
+    return not 0 < policy.per < math.inf
 
 
 def _bounded(number: int) -> int:

@@ -57,7 +57,7 @@ class PolicyOutcome(Outcome, Protocol):
 
     @property
     def per(self) -> float:
-        """The period in seconds."""
+        """The period in seconds; infinite for what is counted at the same time."""
         ...
 
 

@@ -24,12 +24,16 @@ ALGORITHMS: Final[tuple[Algorithm, ...]] = get_args(Algorithm)
 _LARGEST: Final = 10**12
 _MOST: Final = 16
 """Quotas in one text or sequence: each is a bucket to look at in every hit."""
+_LONGEST: Final = 2000
+"""Characters of a text: texts are remembered, and repeated in messages."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _ITEM: Final = re.compile(r"(\d+(?:_\d+)*) ?/ ?(.+)", re.ASCII)
 _NUMBER: Final = re.compile(r"\d{1,3}(?:_?\d){0,15}", re.ASCII)
 """Few enough digits for `int`, which refuses thousands of them with another error."""
 _PERIODS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "week": 604800}
 _COUNTED: Final = re.compile(r"(\d+(?:\.\d+)?) ?([a-z]+)", re.ASCII)
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhdw]))+", re.ASCII)
+_THOUSANDS: Final = re.compile(r"(?<![\d,])(\d{1,3}(?:,\d{3})+)(?= ?/)", re.ASCII)
 _UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
@@ -63,7 +67,7 @@ class Quota:
     burst: int | None = None
     algorithm: Algorithm = "gcra"
     name: str = ""
-    _hash: int = field(default=0, repr=False, compare=False)
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __init__(
         self,
@@ -80,6 +84,8 @@ class Quota:
         if burst is not None and algorithm != "gcra":
             msg = f"burst={burst!r} means something for algorithm='gcra' only; {algorithm} lets `limit` pass at once"
             raise ConfigurationError(msg)
+        if isinstance(per, str) and not _is_period(per):
+            raise ConfigurationError(f"per={_no_period(per)}")
         period = seconds(_period(per), "per")
         put = object.__setattr__  # it is frozen for everybody else
         put(self, "limit", _count(limit, "limit"))
@@ -132,6 +138,9 @@ def quotas_of(given: Quotas) -> tuple[Quota, ...]:
         [10, 1000]
     """
     if isinstance(given, str):
+        if len(given) > _LONGEST:
+            msg = f"a quota of {len(given)} characters, beginning with {given[:40]!r}, is too long: {_LONGEST} at most"
+            raise ConfigurationError(msg)
         return _parsed(given)
     if isinstance(given, Quota):
         return (given,)
@@ -147,7 +156,9 @@ def _parsed(text: str) -> tuple[Quota, ...]:
 
 
 def _checked(quotas: list[Quota]) -> tuple[Quota, ...]:
-    if not 1 <= len(quotas) <= _MOST:
+    if not quotas:
+        raise ConfigurationError("there is no quota in what was given: give one or more, such as '100/minute'")
+    if len(quotas) > _MOST:
         msg = f"{len(quotas)} quotas for one key: give from 1 to {_MOST}"
         raise ConfigurationError(msg)
     seen: set[str] = set()
@@ -155,7 +166,7 @@ def _checked(quotas: list[Quota]) -> tuple[Quota, ...]:
         if quota.bucket in seen:
             msg = (
                 f"two quotas called {quota.name!r} would count in one bucket: "
-                f"give one of them a name, as in '{quota.limit}/1m; name=strict'"
+                f"give one of them another name, as in '{_text(quota)}; name={quota.name[:70]}-{len(quotas)}'"
             )
             raise ConfigurationError(msg)
         seen.add(quota.bucket)
@@ -165,14 +176,14 @@ def _checked(quotas: list[Quota]) -> tuple[Quota, ...]:
 def _parse(item: str, text: str) -> Quota:
     amount, *settings = (part.strip() for part in item.split(";"))
     found = _ITEM.fullmatch(amount)
-    if found is None:
-        msg = f"quota {text!r}: {amount!r} is not like '100/minute', '5/30s' or '10/second; burst=20'"
-        raise ConfigurationError(msg)
+    if found is None or not _is_period(found[2]):
+        raise ConfigurationError(f"quota {text!r}: {_complaint(amount, text, found)}")
     options: dict[str, str] = {}
     for setting in settings:
         name, equals, value = (part.strip() for part in setting.partition("="))
         if not equals or name not in ("burst", "algorithm", "name") or name in options:
             msg = f"quota {text!r}: {setting!r} is not one of burst=20, algorithm=sliding_log, name=daily, once each"
+            msg += "; several quotas are separated by ','" if _ITEM.fullmatch(setting) else ""
             raise ConfigurationError(msg)
         options[name] = value
     burst = options.get("burst")
@@ -183,6 +194,21 @@ def _parse(item: str, text: str) -> Quota:
         algorithm=cast("Algorithm", options.get("algorithm", "gcra")),
         name=options.get("name"),
     )
+
+
+def _complaint(amount: str, text: str, found: re.Match[str] | None) -> str:
+    """Return what is wrong with the part of a text before the options."""
+    thousands = _THOUSANDS.search(text)
+    if thousands and amount.isdecimal():
+        number = int(thousands[1].replace(",", ""))
+        return f"',' separates quotas: write {number} or {number:_}"
+    if found is None:
+        return f"{amount!r} is not like '100/minute', '5/30s' or '10/second; burst=20'"
+    return _no_period(found[2]) + ("; options come behind ';'" if " " in found[2] else "")
+
+
+def _no_period(word: str) -> str:
+    return f"{word!r} is no period: write second, minute, hour, day or week, or a duration such as '30s'"
 
 
 def _number(digits: str, text: str) -> int:
@@ -207,14 +233,27 @@ def _period(per: Duration) -> Duration:
     return per if length is None else count * length
 
 
+def _is_period(text: str) -> bool:
+    return not isinstance(_period(text), str) or _DURATION.fullmatch(text.lower().replace(" ", "").strip()) is not None
+
+
+def _text(quota: Quota) -> str:
+    """Return a quota as a user may have typed it, without its name."""
+    burst = "" if quota.burst is None else f"; burst={quota.burst}"
+    algorithm = "" if quota.algorithm == "gcra" else f"; algorithm={quota.algorithm}"
+    return f"{quota.limit}/{_default_name(quota.period).removeprefix('per-')}{burst}{algorithm}"
+
+
 def _default_name(period: float) -> str:
     for word, length in _PERIODS.items():
         if period == length:
             return f"per-{word}"
-    milliseconds = round(period * 1000)
-    if milliseconds % 1000:
-        return f"per-{milliseconds}ms"
-    rest, parts = milliseconds // 1000, ""
+    microseconds = round(period * 1_000_000)
+    if microseconds % 1000:
+        return f"per-{microseconds}us"
+    if microseconds % 1_000_000:
+        return f"per-{microseconds // 1000}ms"
+    rest, parts = microseconds // 1_000_000, ""
     for unit, length in _UNITS:
         count, rest = divmod(rest, length)
         parts += f"{count}{unit}" if count else ""
@@ -234,4 +273,4 @@ def _count(value: int, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _LARGEST:  # pyright: ignore[reportUnnecessaryIsInstance]
         msg = f"{name}={value!r} must be a whole number from 1 to 10**12"
         raise ConfigurationError(msg)
-    return value
+    return int(value)  # a member of an IntEnum is none that Redis takes

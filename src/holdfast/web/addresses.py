@@ -1,7 +1,7 @@
 """Addresses as servers, proxies and header fields write them, and which of them are proxies that we believe.
 
-Nothing here looks at a request. An address is compared as a number: `::ffff:192.0.2.7` is 192.0.2.7, and a zone is no
-part of it.
+Nothing here looks at a request. An address is compared as a number: `::ffff:192.0.2.7` and `64:ff9b::c000:207` are
+192.0.2.7, and a zone is no part of it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from holdfast.errors import ConfigurationError
 Address: TypeAlias = IPv4Address | IPv6Address
 Node: TypeAlias = Address | Literal["unix"] | None
 """Who sent something: an address, a socket in the file system, or nobody that can be told from others."""
-Peer: TypeAlias = str | Sequence[Any] | None
-"""The other end of a connection as servers give it: text, `(host, port)`, or None for a socket in the file system."""
+Peer: TypeAlias = str | Address | Sequence[Any] | None
+"""The other end of a connection as servers give it: text, an address of `ipaddress`, `(host, port)`, or None for a
+socket in the file system."""
 Trusted: TypeAlias = "str | Iterable[str | IPv4Network | IPv6Network | IPv4Address | IPv6Address] | Proxies"
 
 _LONGEST: Final = 100
 """Signs in an address with its port and zone; whatever is longer is none."""
 _WITH_PORT: Final = re.compile(r"(?:\[(?P<v6>[^\]]*)\]|(?P<v4>[0-9.]+))(?::(?:[0-9]{1,5}|_[A-Za-z0-9._-]+))?")
-_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_EMBEDDING: Final = (IPv6Network("::ffff:0:0/96"), IPv6Network("64:ff9b::/96"))
+"""Networks whose last 32 bits are an IPv4 address: mapped ones, and those that NAT64 makes (RFC 6052, section 2.1)."""
+_EMBEDDING_STARTS: Final = frozenset(int(network.network_address) >> 32 for network in _EMBEDDING)
 
 
 def parse_node(text: str) -> Node:
@@ -46,11 +49,20 @@ def parse_node(text: str) -> Node:
 
 
 def parse_peer(peer: Peer) -> Node:
-    """Return who is at the other end of a connection."""
-    host: Any = peer if peer is None or isinstance(peer, str) else next(iter(peer), None)
+    """Return who is at the other end of a connection.
+
+    Raises:
+        ConfigurationError: it is nothing of that kind.
+    """
+    host: Any = peer
+    if peer is not None and not isinstance(peer, str | IPv4Address | IPv6Address):
+        if not isinstance(peer, Sequence):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"peer={peer!r} is no end of a connection: give (host, port), an address, or None for a socket file"
+            raise ConfigurationError(msg)
+        host = peer[0] if peer else None
     if not host or str(host).startswith(("/", "\0")):  # no address, or that of a socket file
         return "unix"
-    return parse_node(host) if isinstance(host, str) else None
+    return parse_node(str(host)) if isinstance(host, str | IPv4Address | IPv6Address) else None
 
 
 def name_of(node: Node, ipv6_prefix: int) -> str | None:
@@ -120,7 +132,7 @@ def _network(given: Any) -> IPv4Network | IPv6Network:
         if not isinstance(given, str | IPv4Network | IPv6Network | IPv4Address | IPv6Address):
             raise ValueError("it is neither text nor of ipaddress")
         network = ip_network(given)
-        if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        if isinstance(network, IPv6Network) and any(map(network.subnet_of, _EMBEDDING)):
             network = IPv4Network((int(network.network_address) & 0xFFFFFFFF, network.prefixlen - 96))
         if not network.prefixlen:
             raise ValueError("it would trust everybody, clients as well; use hops where addresses are not known")
@@ -143,5 +155,6 @@ def _parse_v6(text: str) -> Node:
         address = IPv6Address(text.partition("%")[0])
     except ValueError:
         return None
-    mapped = address.ipv4_mapped
-    return None if (mapped or address).is_unspecified else mapped or address
+    number = int(address)
+    found = IPv4Address(number & 0xFFFFFFFF) if number >> 32 in _EMBEDDING_STARTS else address
+    return None if found.is_unspecified else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
@@ -36,7 +36,8 @@ def client_identity(
 
     Args:
         headers: a mapping or pairs, of texts or bytes, as WSGI and ASGI frameworks have them.
-        peer: the other end of the connection: `(host, port)`, text, or None for a socket in the file system.
+        peer: the other end of the connection: `(host, port)`, text, an address of `ipaddress`, or None for a socket in
+            the file system.
         trusted: networks and addresses of the proxies, as texts or from `ipaddress`; `"unix"` is a peer without an
             address. List nothing where clients are as well.
         hops: how many proxies every request comes through, if their addresses are not known; not with `trusted`. Then
@@ -50,7 +51,7 @@ def client_identity(
         An IPv4 address such as `"192.0.2.7"`, or an IPv6 network such as `"2001:db8:1:2::/64"`.
 
     Raises:
-        ConfigurationError: an option cannot work.
+        ConfigurationError: an option cannot work, or the headers or the peer are none.
 
     Example:
         >>> from holdfast.web import client_identity
@@ -62,6 +63,7 @@ def client_identity(
     """
     proxies = Proxies.of(trusted)
     _check(proxies, hops, ipv6_prefix)
+    _check_fields(headers, header)
     node = parse_peer(peer)
     if hops == 0 or (hops is None and node not in proxies):
         return name_of(node, ipv6_prefix)
@@ -85,4 +87,15 @@ def _check(proxies: Proxies, hops: int | None, ipv6_prefix: int) -> None:
         raise ConfigurationError(f"hops={hops!r} must be a number of proxies, 0 or more")
     if not isinstance(ipv6_prefix, int) or not _SHORTEST_PREFIX <= ipv6_prefix <= 128:  # pyright: ignore[reportUnnecessaryIsInstance]
         msg = f"ipv6_prefix={ipv6_prefix!r} must be from {_SHORTEST_PREFIX} to 128 bits; usual is 64"
+        raise ConfigurationError(msg)
+
+
+def _check_fields(headers: Headers, header: str | None) -> None:
+    """Refuse what holds no fields, also where no field is read: the first proxy shall not be the first to notice."""
+    # Callers are often untyped.
+    if isinstance(headers, str | bytes) or not (isinstance(headers, Iterable) or hasattr(headers, "items")):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"headers={headers!r} are no header fields: give those of the request, a mapping or pairs"
+        raise ConfigurationError(msg)
+    if header is not None and (not isinstance(header, str) or not header):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"header={header!r} must be the name of a field, such as 'x-forwarded-for', or left out"
         raise ConfigurationError(msg)

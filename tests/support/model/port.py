@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from holdfast.backend.slots import slot_of
 from holdfast.commands import Command, Reply
+from holdfast.errors import BackendError
 from holdfast.port import Cancel, Listener, WaitOver
 from support.model.actors import SUSPENDED, Actor, current
 from support.model.ledger import script_of
@@ -59,6 +60,13 @@ class WorldPort:
                 actor.leased = True
                 actor.granted.append(reply[1])
         return batch.replies
+
+    async def outcomes(self, commands: Sequence[Command]) -> list[Reply]:
+        """Send commands together; what breaks one connection is the same error for all."""
+        try:
+            return await self.pipeline(commands)
+        except BackendError as error:
+            return [error] * len(commands)
 
     async def steps(self, *steps: Sequence[Command]) -> list[Reply]:
         """Send groups of commands, one after the other on a cluster, together on one server."""

@@ -142,7 +142,7 @@ def test_who_was_answered_is_forgotten_together() -> None:
             if number < 9:
                 future.set_result(b"x")
         hurried._ring()
-        assert [number for _, number, _ in hurried._queue] == [9]
+        assert [number for _, number, *_ in hurried._queue] == [9]
         assert hurried._alarm is not None
         assert hurried._alarm.when() - loop.time() == pytest.approx(19, abs=5)
         hurried.forget()
@@ -151,15 +151,85 @@ def test_who_was_answered_is_forgotten_together() -> None:
     asyncio.run(scenario())
 
 
-def test_a_loop_that_is_held_up_does_not_blame_the_server() -> None:
-    """What could not even be sent in time says nothing of the server."""
+HELD_UP: Final = 0.15
+"""Seconds for which a loop does something else, longer than anybody's patience here."""
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["a command", "a pipeline"])
+def test_a_loop_that_is_held_up_before_it_writes(several: bool) -> None:
+    """The server has the whole patience all the same, of every caller, and who is not held up leaves on time."""
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        commands = [INCR, INCR] if several else [INCR]
+        call = asyncio.ensure_future(connection.ask_all(commands, Deadline(0.12)))
+        await asyncio.sleep(0)
+        time.sleep(HELD_UP)  # noqa: ASYNC251 - the write has not left
+        await heard(peer, len(commands))
+        hurried = ask(connection, INCR, 0.02)
+        await late(hurried)
+        assert not call.done()
+        peer.say(b":1\r\n" * len(commands))
+        assert await call == [1] * len(commands)
+
+    against(scenario, SLOW)
+
+
+def test_a_server_that_hangs_behind_a_loop_that_was_held_up() -> None:
+    """Its caller leaves after his patience and what the loop took of it, no later, and the server is to blame."""
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        started = time.monotonic()
+        call = ask(connection, INCR, 0.1)
+        await asyncio.sleep(0)
+        time.sleep(HELD_UP)  # noqa: ASYNC251 - the write has not left
+        assert (await late(call)).fair
+        deadline_over = time.monotonic() - started
+        assert HELD_UP + 0.1 - 0.01 <= deadline_over < HELD_UP + 0.1 + 2
+        assert len(peer.heard) == 1
+
+    against(scenario, SLOW)
+
+
+def test_a_reply_that_is_here_unread_counts() -> None:
+    """Whoever's time is over when the loop has not looked at its socket yet gets what is in there."""
 
     async def scenario(connection: Multiplex, peer: Peer) -> None:
         call = ask(connection, INCR, 0.05)
-        asyncio.get_running_loop().call_soon(time.sleep, 0.04)  # before the write
-        await asyncio.sleep(0)
-        assert not (await late(call)).fair
         await heard(peer, 1)
+        peer.say(b":1\r\n")
+        until(connection._has_news, "the reply is here, unread")
+        time.sleep(0.06)  # noqa: ASYNC251 - the loop has not looked
+        connection._hurried._ring()  # as in a loop that looks at its timers first
+        assert await call == 1
+
+    against(scenario, SLOW)
+
+
+def test_a_timer_that_rings_before_the_write() -> None:
+    """A loop that looks at its timers first has not sent the command yet: its wait has not begun."""
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        call = connection.begin(INCR, Deadline(0.05))
+        assert call is not None
+        time.sleep(0.06)  # noqa: ASYNC251 - nothing has left
+        connection._hurried._ring()
+        await heard(peer, 1)
+        peer.say(b":1\r\n")
+        assert await call == 1
+
+    against(scenario, SLOW)
+
+
+def test_news_of_others_keep_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies to others that go on coming do not hold up who is out of time."""
+    monkeypatch.setattr(Multiplex, "_has_news", lambda _: True)
+
+    async def scenario(connection: Multiplex, peer: Peer) -> None:
+        mine, other = ask(connection, get("a"), 0.05), ask(connection, get("b"), None)
+        await heard(peer, 2)
+        await late(mine)
+        peer.say(b"+a\r\n+b\r\n")
+        assert await other == b"b"
 
     against(scenario, SLOW)
 

@@ -6,11 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import Any
 
 import pytest
 
 from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
+from holdfast.backend.opening import Opening
 from holdfast.backend.pool import Pool
 from holdfast.commands import Command, get
 from holdfast.errors import BackendTimeout
@@ -44,6 +46,56 @@ def slow() -> Iterator[SlowMakers]:
 @pytest.fixture(autouse=True)
 def _a_busy_machine_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("holdfast.backend.deadline._LAG", 60.0)
+
+
+def test_a_thread_that_is_held_up_before_it_sends() -> None:
+    """The server has the time that was left when the thread came; a thread that was not held up has no more."""
+    left: list[float] = []
+
+    class Looked(FakeWire):
+        doze = 0.0
+
+        def is_stale(self) -> bool:
+            time.sleep(self.doze)  # other threads had their turn
+            return False
+
+        def ask(self, command: Command, deadline: Deadline | None = None) -> object:
+            assert deadline is not None
+            left.append(deadline.left())
+            return 1
+
+    wire = Looked(0, lambda _: None)
+    pool = Pool(lambda: wire, 1, 5)
+    pool.ask(INCR, Deadline(15))
+    for wire.doze, patience in ((0.06, 0.05), (0.0, 0.5)):
+        pool.ask(INCR, Deadline(patience))
+        assert patience * 0.5 < left[-1] <= patience
+
+
+@pytest.mark.parametrize("is_well", [True, False])
+def test_a_thread_that_is_held_up_while_its_wire_is_opened(
+    slow: SlowMakers, monkeypatch: pytest.MonkeyPatch, is_well: bool
+) -> None:
+    """It waits once more, no longer than its patience; a wire that is opened then is used."""
+    waits: list[float] = []
+    right = Opening._ends_within
+
+    def held_up(opening: Opening[Any], seconds: float) -> bool:
+        waits.append(seconds)
+        if len(waits) == 1:
+            time.sleep(0.3)
+            return right(opening, 0)
+        if is_well:
+            slow.go_on.set()
+        return right(opening, seconds)
+
+    monkeypatch.setattr(Opening, "_ends_within", held_up)
+    pool = Pool(slow, 1, 5)
+    if is_well:
+        assert pool.ask(INCR, Deadline(0.2)) == 0
+    else:
+        late(pool, patience=0.2)
+    assert waits == [pytest.approx(0.2, abs=0.05), pytest.approx(0.1, abs=0.09)]
 
 
 def late(pool: Pool, command: Command = INCR, patience: float = 0.05) -> WireBroken:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from collections.abc import Callable
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -17,6 +19,7 @@ from holdfast.backend.wire import SocketWire
 from holdfast.commands import Command, get, put
 from support.programs import programs
 from support.standalone import Standalone
+from support.waiting import until
 from unit.backend.scripted import Scripted, scripted
 from unit.backend.test_wire import CountedSocket, answer, connect, server  # noqa: F401 - a fixture
 
@@ -66,6 +69,45 @@ def test_silence(server: Scripted, number: int) -> None:  # noqa: F811
     """A reply that does not come in time is told in time, of one command as of several, and blamed on the server."""
     wire, _ = connect(server, SLOW)
     assert late(wire, *[INCR] * number, patience=0.2).fair
+    wire.close()
+
+
+class Dozing:
+    """A socket whose reader wakes up long after its time-out, when the reply is there."""
+
+    def __init__(self, sock: socket.socket, meanwhile: Callable[[], None]) -> None:
+        self._sock = sock
+        self._meanwhile = meanwhile
+        self.dozed = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        try:
+            return self._sock.recv_into(buffer)
+        except BlockingIOError:
+            self.dozed += 1
+            self._meanwhile()
+            raise
+
+
+@pytest.mark.parametrize("patience", [0.05, None], ids=["a deadline", "a time-out"])
+def test_a_reply_that_is_here_when_a_thread_wakes_late_counts(server: Scripted, patience: float | None) -> None:  # noqa: F811
+    """Whoever slept through the end of his patience looks once before he gives up, and does not wait for more."""
+    wire, peer = connect(server, SLOW)
+    wire._timeout = 0.1
+
+    def answer_late() -> None:
+        peer.has_heard(1)
+        peer.say(b"$1\r\nx\r\n")
+        until(wire._has_arrived, "the reply is here")
+
+    dozing = Dozing(wire._sock, answer_late)
+    wire._sock = dozing  # type: ignore[assignment]
+    wire._wait_for(0.1)
+    assert speak(wire, patience) == b"x"
+    assert dozing.dozed == 1
     wire.close()
 
 

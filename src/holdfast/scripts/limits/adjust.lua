@@ -4,7 +4,9 @@
 -- ARGV   1 units: negative to give back
 --        then for each bucket its algorithm, three constants of that, see there, and two instants in microseconds, or 0
 --        if that is not known: when the hit was charged, and since when its units do not count fully any more
--- Reply  {1 done | 0 the place in a queue that is given up is not its last one, now, and for each bucket: wait for a hit that costs 1, remaining, reset}, as that of a hit
+-- Reply  {1 done | 0 nothing can be taken back yet, now, and for each bucket: wait, remaining, reset}, as that of a hit
+--        nothing yet: of a place in a queue that is given up, as long as it is not the last one
+--        wait: of a hit that costs 1
 -- O(buckets), and what their algorithms say; sliding_log: O(hits). Not repeatable: a second execution adjusts again.
 
 local units = tonumber(ARGV[1])
