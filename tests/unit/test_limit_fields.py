@@ -306,3 +306,9 @@ def test_the_reference_shows_what_is_sent() -> None:
     assert examples == ["".join(f"{name}: {value}\n" for name, value in each) for each in fields]
     (body,) = (json.loads(block.text) for block in blocks_of(page) if block.kind == "json")
     assert body == decision.problem()
+
+
+def test_what_is_overdrawn_is_not_promised_after_a_period() -> None:
+    """A bucket that was charged beyond its limit has nothing left for longer than its period."""
+    policy = PolicyDecision("per-minute", True, 10, 0, 5940.0, 0.0, 60.0)
+    assert dict(headers(LimitDecision(True, (policy,)), "draft-11"))["RateLimit"] == '"per-minute";r=0;t=5940'

@@ -107,7 +107,7 @@ class Slots:
         await self._leaving.leave(port, left, gate.rule.budget, gate.tally)
 
     def abandon(self, gate: Gate, slot: Slot) -> None:
-        """Renew a slot no more, so that it comes back when its lease has run out. Asks nobody, and waits for nothing."""
+        """Renew a slot no more, so that it comes back when its lease has run out. It asks nobody."""
         slot.end_renewals()
         self._local.leave(gate.key, slot.token)
 

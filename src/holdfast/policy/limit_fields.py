@@ -166,7 +166,11 @@ def _window(policy: PolicyOutcome) -> int | None:
     wait = window(policy)
     if wait is None or not policy.allowed:
         return wait
-    return 0 if _timeless(policy) else min(wait, _bounded(math.ceil(policy.per)))
+    if _timeless(policy):
+        return 0
+    # Far more was charged than is permitted: after a period there would be nothing yet.
+    overdrawn = policy.remaining == 0 and policy.reset > 2 * policy.per
+    return wait if overdrawn else min(wait, _bounded(math.ceil(policy.per)))
 
 
 def _timeless(policy: PolicyOutcome) -> bool:
