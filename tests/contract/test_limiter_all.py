@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from holdfast import Layer, Quota
 from holdfast.policy.quota import ALGORITHMS
 from support.colours import Colour
-from support.topologies import Topology
+from support.topologies import Servers, Topology
 
 pytestmark = pytest.mark.usefixtures("patient_limits")
 
@@ -103,3 +104,24 @@ def test_a_bucket_of_hit_all_is_that_of_hit(colour: Colour, topology: Topology, 
             assert (await limiter.peek("5/day", "b")).remaining == 5
 
     colour.run(scenario)
+
+
+def test_whoever_is_cancelled_leaves_nothing_charged_that_was_refused(servers: Servers, namespace: str) -> None:
+    """On a cluster, too, where what one slot has charged is given back only when another has refused."""
+
+    async def scenario() -> None:
+        async with Layer(servers.topology("cluster").url, namespace=namespace) as layer:
+            limiter = layer.limiter
+            await limiter.ahit("1/day", "user:1")
+            for steps in range(6):
+                hits = [("1/day", "user:1"), ("1000/day", "everybody")]
+                asking = [asyncio.create_task(limiter.ahit_all(hits, cost=1 + number)) for number in range(20)]
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                for each in asking:
+                    each.cancel()
+                await asyncio.wait(asking)
+            await Colour("async").until(lambda: not layer.engine.backend._tasks._held, "all is given back")
+            assert (await limiter.apeek("1000/day", "everybody")).remaining >= 999  # it drains meanwhile
+
+    asyncio.run(scenario())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from holdfast import ConfigurationError, Layer, RateLimited
 from holdfast.events import Limited, SlotLost
 from support.colours import Colour
 from support.peeking import ask, told
-from support.points import Points
 from support.staged import Stage
 from support.topologies import Topology
 
@@ -176,108 +174,6 @@ def test_a_slot_that_cannot_be_renewed_is_lost_when_its_lease_is_over(colour: Co
                 assert not await stage.recurring[-1][1]()
             assert slot.lost
         assert len(lost) == 1
-
-    colour.run(scenario)
-
-
-def test_a_renewal_that_failed_is_tried_again_soon(colour: Colour, layer: Layer) -> None:
-    """After a tenth of the lease, until Redis answers; then it is renewed each third again."""
-
-    async def scenario() -> None:
-        stage = Stage(layer, timeless=True)
-        async with colour.using(layer.limiter.concurrency(1, "k", lease=30)):
-            with stage.away():
-                assert not await stage.recurring[-1][1]()
-                assert await stage.recurring[-1][1]()
-            assert not await stage.recurring[-1][1]()
-            assert await stage.recurring[-1][1]()
-            assert [pause for pause, _ in stage.recurring] == [10, 3, 10]
-
-    colour.run(scenario)
-
-
-@pytest.mark.parametrize("end", ["it was gone", "Redis went away"])
-def test_a_renewal_that_ends_after_its_slot_was_left_says_nothing(colour: Colour, layer: Layer, end: str) -> None:
-    """It was under way when the block ended: the slot was not lost, whatever comes of it."""
-
-    async def scenario() -> None:
-        stage = Stage(layer, timeless=True)
-        points, limit, events = Points(layer), layer.limiter.concurrency(1, "k"), told(layer)
-        slot = await colour.call(limit.__aenter__ if colour.is_async else limit.__enter__)
-        ((_, renew),) = stage.recurring
-        points.hold("slot_keep")
-
-        async def leave() -> None:
-            await colour.until(lambda: points.holds("slot_keep"), "the renewal is under way")
-            await colour.call(limit.__aexit__ if colour.is_async else limit.__exit__, None, None, None)
-            stage.is_away = end == "Redis went away"
-            points.release("slot_keep")
-
-        assert await colour.together(renew, leave) == [False, None]
-        assert not slot.lost
-        assert events == []
-
-    colour.run(scenario)
-
-
-def test_a_slot_that_everybody_has_forgotten_is_renewed_no_more(colour: Colour, layer: Layer) -> None:
-    """Who is interrupted between taking it and his block leaves it to its lease, which then ends."""
-
-    async def scenario() -> None:
-        stage = Stage(layer, timeless=True)
-        limit = layer.limiter.concurrency(1, "k")
-        slot = await colour.call(limit.__aenter__ if colour.is_async else limit.__enter__)
-        ((_, renew),) = stage.recurring
-        del limit
-        gc.collect()
-        assert await renew(), "somebody has the slot"
-        del slot
-        gc.collect()
-        assert not await renew()
-        assert stage.sent == ["slot_take", "slot_keep"]
-
-    colour.run(scenario)
-
-
-@pytest.mark.parametrize("how", ["with", "async with"])
-def test_a_block_holds_its_slot_without_a_name_for_it(layer: Layer, how: str) -> None:
-    """Nobody but the statement itself has the object that was entered, or the slot."""
-    stage = Stage(layer, timeless=True)
-
-    async def kept() -> bool:
-        gc.collect()
-        ((_, renew),) = stage.recurring
-        return await renew()
-
-    async def scenario() -> bool:
-        async with layer.limiter.concurrency(1, "k"):
-            return await kept()
-
-    if how == "async with":
-        assert asyncio.run(scenario())
-    else:
-        with layer.limiter.concurrency(1, "k"):
-            assert Colour("sync").run(kept)
-
-
-def test_a_renewal_delays_others_for_a_moment_at_most(colour: Colour, layer: Layer) -> None:
-    """All renewals of threads follow one another: one waits 0.1 s, or a few times as long as Redis took before."""
-
-    async def scenario() -> None:
-        pace = Pace(layer)
-        for lease, took, patience in (
-            (30, 0.0, 0.1),
-            (0.5, 0.0, 0.05),
-            (30, 0.02, 0.1),
-            (30, 0.25, 1.0),
-            (3, 0.25, 1.0),
-            (3, 0.5, 1.0),
-            (0.9, 0.25, 0.3),
-        ):
-            pace.took = took
-            async with colour.using(layer.limiter.concurrency(9, "k", lease=lease)):
-                assert not await pace.recurring.pop()() or lease >= 0.9
-            assert pace.patience.pop("slot_keep") == pytest.approx(patience)
 
     colour.run(scenario)
 

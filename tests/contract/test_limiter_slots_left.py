@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from holdfast import Layer, RateLimited
+from holdfast import BackendTimeout, Layer, RateLimited
+from holdfast.commands import Command, Reply
 from holdfast.core import slot_leaving
-from support.calls import teach
+from support.calls import named, teach
 from support.colours import Colour
 from support.flights import reached
+from support.peeking import ask
 from support.points import Points
 from support.proxy import Proxy
 from support.staged import Stage
@@ -27,6 +31,34 @@ def left(layer: Layer, key: str = "k") -> int:
     """Return how many slots are taken."""
     with layer.limiter.concurrency(100, key) as slot:
         return 99 - slot.decision.remaining
+
+
+class Late:
+    """Lets the next attempt to take a slot of a layer be late: its caller is told something else, or interrupted."""
+
+    def __init__(self, layer: Layer, error: BaseException) -> None:
+        self.error: BaseException | None = error
+        self.commands: list[Command] = []
+        """What is still under way."""
+        layer.engine.blocking = _Overtaken(layer.engine.blocking, self)  # type: ignore[assignment]
+        layer.engine.asyncio = _Overtaken(layer.engine.asyncio, self)  # type: ignore[assignment]
+
+
+class _Overtaken:
+    def __init__(self, port: Any, late: Late) -> None:
+        self._port = port
+        self._late = late
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._port, name)
+
+    async def call(self, command: Command) -> Reply:
+        error = self._late.error
+        if error is None or named(command) != "slot_take":
+            return await self._port.call(command)
+        self._late.error = None
+        self._late.commands.append(command)
+        raise error
 
 
 @pytest.fixture
@@ -157,6 +189,124 @@ def test_a_slot_that_redis_kept_to_itself_comes_back_when_redis_does(
             await colour.until(lambda: left(layer) == 1, "those that nobody holds are given back")
         assert left(layer) == 0
         assert not layer.engine.slots._leaving._orphans
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("on_failure", ["open", "closed", "local", "interrupted"])
+def test_a_slot_that_is_taken_after_it_was_given_back_is_given_back_again(
+    colour: Colour, layer: Layer, on_failure: Any
+) -> None:
+    """Who has not heard of it overtakes himself on another connection: being told that he has none proves nothing."""
+
+    async def scenario() -> None:
+        late = Late(layer, KeyboardInterrupt() if on_failure == "interrupted" else BackendTimeout("late"))
+        stage = Stage(layer, timeless=True)
+        policy = "open" if on_failure == "interrupted" else on_failure
+        with suppress(RateLimited, KeyboardInterrupt):
+            async with colour.using(layer.limiter.concurrency(1, "k", on_failure=policy)):
+                pass
+        await colour.until(lambda: stage.recurring, "it will be given back")
+        ((_, retry),) = stage.recurring
+        stage.ahead += 0.25
+        assert await retry(), "it may still be taken"
+        assert stage.sent.count("slot_leave") == (1 if on_failure == "closed" else 2)
+        ask(layer, *late.commands[0].fallback, key=late.commands[0].keys[0])
+        stage.ahead += 1
+        assert not await retry()
+        assert left(layer) == 0
+
+    colour.run(scenario)
+
+
+def test_a_slot_that_was_never_taken_is_asked_for_less_and_less(colour: Colour, layer: Layer) -> None:
+    """After pauses as long as it was asked for so far, until its lease would be over: a handful of commands in all."""
+
+    async def scenario() -> None:
+        Late(layer, BackendTimeout("late"))
+        stage = Stage(layer, timeless=True)
+        async with colour.using(layer.limiter.concurrency(1, "k", lease=30)):
+            pass
+        began, tries = stage.ahead, list[float]()
+        ((_, retry),) = stage.recurring
+        while True:
+            stage.ahead += 0.25
+            known = len(stage.sent)
+            goes_on = await retry()
+            tries += [stage.ahead - began] * (len(stage.sent) - known)
+            if not goes_on:
+                break
+        assert stage.ahead - began == pytest.approx(30, abs=0.5)
+        assert len(tries) <= 9
+        assert all(later - sooner <= sooner + 0.5 for sooner, later in pairwise([0, *tries]))
+        leaving = layer.engine.slots._leaving
+        assert not leaving._orphans
+        assert not leaving._doubts
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("why", ["it is lost", "Redis was away", "it is over"])
+def test_a_slot_that_cannot_be_taken_late_is_given_back_once(colour: Colour, layer: Layer, why: str) -> None:
+    """That was heard of, or never sent, or is longer ago than a lease: then it is true that there is none."""
+
+    async def scenario() -> None:
+        if why == "it is over":
+            Late(layer, BackendTimeout("late"))
+        stage = Stage(layer, timeless=True)
+        stage.is_away = why == "Redis was away"
+        limit = layer.limiter.concurrency(1, "k", lease=30)
+        async with colour.using(limit):
+            stage.is_away = False
+            ask(layer, "DEL", limit._gate.key, key=limit._gate.key)
+            stage.ahead += 30
+        assert stage.sent[-1] == "slot_leave"
+        assert not layer.engine.slots._leaving._orphans
+        assert stage.recurring == []
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("on_failure", ["open", "local"])
+def test_a_coroutine_that_is_closed_after_its_loop_leaves_its_slot_to_the_lease(
+    layer: Layer, on_failure: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing can be asked any more, so nothing is: closing it raises nothing, and renews the slot no more."""
+    stage, loop, slots = Stage(layer), asyncio.new_event_loop(), list[Any]()
+    limit = layer.limiter.concurrency(1, "k", on_failure=on_failure)
+
+    async def work() -> None:
+        async with limit as slot:
+            slots.append(slot)
+            await asyncio.Event().wait()
+
+    stage.is_away = on_failure == "local"
+    coroutine = work()
+    task = loop.create_task(coroutine)
+    while not slots:
+        loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    coroutine.close()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    assert slots[0].is_left
+    assert not limit._entered
+    assert not layer.engine.slots._local._held
+    assert stage.sent == ([] if stage.is_away else ["slot_take"])
+    assert [each for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+def test_who_is_refused_without_redis_is_told_why(colour: Colour, layer: Layer) -> None:
+    """That no slot is free, nobody knows then."""
+
+    async def scenario() -> None:
+        with Stage(layer).away(), pytest.raises(RateLimited) as caught:
+            async with colour.using(layer.limiter.concurrency(1, "k", on_failure="closed")):
+                raise AssertionError
+        assert str(caught.value) == "concurrency: Redis cannot be asked; try again in 1.000 s"
+        async with colour.using(layer.limiter.concurrency(1, "k")):
+            with pytest.raises(RateLimited, match=r"^no slot is free: over the limit concurrency; try again in"):
+                async with colour.using(layer.limiter.concurrency(1, "k")):
+                    raise AssertionError
 
     colour.run(scenario)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from holdfast import Layer, RateLimited
+from holdfast.events import BackendFailed, SlotLost
 from support.backends import beside
 from support.colours import Colour
 from support.programs import oldest
 from support.proxy import Proxy
 from support.standalone import Standalone
+from support.waiting import until
 
 
 @pytest.mark.parametrize("how", ["frozen", "killed wire"])
@@ -64,3 +67,26 @@ def test_a_slot_that_was_taken_without_our_hearing_of_it(colour: Colour, policy:
                 await colour.until(lambda: not list(server.client.scan_iter()), "it is given back", within=10)
 
     colour.run(scenario)
+
+
+def test_slots_of_another_server_are_kept_while_one_hangs() -> None:
+    """Threads share one that renews: many slots of a server that hangs take no more of its time than a moment."""
+    lost, failed = list[Any](), list[Any]()
+    with Standalone(oldest()) as hung, Standalone(oldest()) as well:
+        layer, other = Layer(well.url), Layer(hung.url)
+        layer.add_hook(lambda event: lost.append(event) if isinstance(event, SlotLost) else None)
+        other.add_hook(lambda event: failed.append(event) if isinstance(event, BackendFailed) else None)
+        with layer, other, ExitStack() as stack:
+            for _ in range(20):
+                stack.enter_context(other.limiter.concurrency(20, "k", lease=3))
+            slot = stack.enter_context(layer.limiter.concurrency(1, "k", lease=1))
+            hung.pause()
+            try:
+                until(lambda: len(failed) >= 20, "all have been tried")
+                (key,) = well.client.scan_iter()
+                kept = well.client.zscore(key, slot.token)
+                until(lambda: well.client.zscore(key, slot.token) != kept, "the other is renewed, or lost")
+                assert not slot.lost
+                assert lost == []
+            finally:
+                hung.resume()

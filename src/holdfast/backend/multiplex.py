@@ -32,9 +32,9 @@ from holdfast.commands import Command, Reply
 
 _MOST_PENDING: Final = 10_000
 _LARGEST_WRITE: Final = 4 * 1024
-"""Bytes that may gather in one tick. More leave at once: so that Redis works on the first commands of many while the last
-ones are still being made, which saves a third of the time of a burst of scripts, and so that the transport can push
-back."""
+"""Bytes that may gather in one tick. More leave at once: so that Redis works on the first commands of many while the
+last ones are still being made, which saves a third of the time of a burst of scripts, and so that the transport can
+push back."""
 _TURN: Final = 0.001
 """Seconds in which a loop reads what is there; a delay of 0 may come before it looks at its sockets."""
 
@@ -184,8 +184,7 @@ class Multiplex(asyncio.Protocol):
 
     def _check_oldest(self) -> None:
         self._watchdog = None
-        while self._sent and self._sent[0][0] <= self._answered:
-            self._sent.popleft()
+        self._forget_answered()
         if not self._sent:
             return
         unwritten, self._unwritten = self._unwritten, self._transport.get_write_buffer_size()
@@ -197,6 +196,10 @@ class Multiplex(asyncio.Protocol):
         else:
             self._watchdog = self._loop.call_at(deadline, self._check_oldest)
 
+    def _forget_answered(self) -> None:
+        while self._sent and self._sent[0][0] <= self._answered:
+            self._sent.popleft()
+
     def _run_out(self, future: asyncio.Future[Any], number: int, deadline: Deadline) -> None:
         """End the wait for the reply to a command, unless it is the loop that was late.
 
@@ -205,6 +208,7 @@ class Multiplex(asyncio.Protocol):
         """
         if future.done():
             return
+        self._forget_answered()  # there may be many, and each who runs out of time would pass them
         held_up = next((late for count, _, late in self._sent if count >= number), None)
         if held_up is None:  # not even sent yet: some loops look at their timers before anything else
             self._loop.call_soon(self._run_out, future, number, deadline)

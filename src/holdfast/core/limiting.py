@@ -4,27 +4,26 @@
     Redis answers                   as it says; a refusal is remembered for a moment
     Redis does not answer in time   the rule's `on_failure` decides, and the decision says `degraded`
 
-A hit is sent once and never again, so that it is charged at most once. On a cluster, buckets that lie in several slots
-cannot be charged at one instant: each slot's are charged all or none, and if one slot refuses, the others are refunded.
-If one cannot be asked they are as well, unless the hit goes on for that (`on_failure="open"`).
+A hit is sent once and never again, so that it is charged at most once. Buckets that no one script can see together are
+charged in `limit_apart`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from holdfast._calls import drive
 from holdfast._denials import LONGEST, Denial, Denials, shifted
 from holdfast._local_limits import LocalLimits
-from holdfast.commands import Command, Word
-from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, ask_each, figures_of, part
+from holdfast.commands import Command
+from holdfast.core.limit_apart import Apart
+from holdfast.core.limit_checks import Charge, Charged, Check, Rule, figures_of
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
 from holdfast.events import LimitDegraded, Limited
 from holdfast.policy.buckets import MILLION, policies_of, refused, unlimited
 from holdfast.policy.decision import LimitDecision
-from holdfast.port import BlockingPort, Port, Promise, promise
+from holdfast.port import BlockingPort, Port
 from holdfast.scripts import limits as scripts
 
 Answer: TypeAlias = list[Any]
@@ -49,6 +48,7 @@ class Limiting:
         self.recorder = recorder
         self.denials = denials
         self.local = local
+        self._apart = Apart(recorder, denials)
 
     def known(self, check: Check, cost: int, rule: Rule, now: float, patience: float = 0.0) -> LimitDecision | None:
         """Return the refusal of a hit if this process knows it; None if Redis has to be asked.
@@ -90,7 +90,7 @@ class Limiting:
         generation, asked = self.denials.generation, port.monotonic()
         try:
             if len(check.keys) > 1 and any(port.slots(check.keys)):
-                charged = await self._charge_apart(port, check, cost, rule)
+                charged = await self._apart.charge(port, check, cost, rule)
                 answer: Answer = [int(all(each.admitted for each in charged)), 0, *figures_of(charged)]
             else:
                 answer, charged = await port.call(_command(check, cost, rule, patience)), None
@@ -145,49 +145,6 @@ class Limiting:
         """Forget what is known of buckets: somebody changes them."""
         self.denials.forget(check.keys)
         self.local.forget(check.keys)
-
-    async def _charge_apart(self, port: Port, check: Check, cost: int, rule: Rule) -> list[Charged]:
-        """Charge buckets that no one script can see together, and return what is said of each.
-
-        Raises:
-            BackendError: of some nothing is known. What is known to be charged is given back, unless it is to count.
-        """
-
-        def charge(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            return scripts.hit(check.buckets.hit, keys, constants, cost=cost, wait=0, patience=rule.budget)
-
-        said = await ask_each(port, check, charge)
-        failure = next((each for each in said if isinstance(each, BackendError)), None)
-        charged = {index: each for index, each in enumerate(said) if isinstance(each, Charged)}
-        wrongly = [index for index, each in charged.items() if each.admitted]
-        goes_on = len(wrongly) == len(said) or (failure is not None and rule.on_failure == "open")
-        if cost and wrongly and not goes_on:
-            refunded = promise()
-            # Apart from the caller: if that is cancelled now, what was charged wrongly is given back all the same.
-            back = [charged[index] for index in wrongly]
-            port.start(self._refund(port, part(check, wrongly), back, cost, rule, refunded), refunded.cancel)
-            for index, after in zip(wrongly, await port.wait(refunded, None), strict=True):
-                charged[index] = charged[index]._replace(remaining=after.remaining, reset=after.reset)
-        if failure is not None:
-            raise failure
-        return list(charged.values())
-
-    async def _refund(
-        self, port: Port, check: Check, charged: list[Charged], cost: int, rule: Rule, refunded: Promise
-    ) -> None:
-        """Give back what some slots have charged for a hit that does not go on, and tell what is left there then."""
-        instants = Charge(check, rule, cost, charged).instants(0)
-
-        def refund(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            script, known = check.buckets.adjust, [instants[key] for key in keys]
-            return scripts.adjust(script, keys, constants, units=-cost, instants=known, patience=rule.budget)
-
-        try:
-            refunded.set_result(await ask(port, check, refund))
-        except BackendError as error:
-            self.recorder.backend_failed(check.tally, "refund", error)
-            refunded.set_result(charged)
-        self.denials.forget(check.keys)  # who was refused meanwhile, was so for what is given back
 
     def _remember(self, check: Check, decision: LimitDecision, asking: Asking) -> None:
         quotas = check.buckets.quotas

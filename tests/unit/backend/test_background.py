@@ -51,6 +51,11 @@ class Clockwork(_Clockwork):
     def has_slept(self, times: int) -> bool:
         return self.bell.sleeps >= times
 
+    def forget(self) -> None:
+        """Let its thread have nothing to do any more."""
+        for _, _, recurring in list(self._queue):
+            recurring.cancel()
+
     @property
     def length(self) -> int:
         return len(self._queue)
@@ -64,7 +69,7 @@ def clockwork() -> Iterator[Clockwork]:
     until(lambda: it.bell.sleeps == 1, "its thread sleeps")
     it.bell.rung = 0
     yield it
-    it.after_fork()
+    it.forget()
 
 
 def test_what_is_due_later_wakes_nobody(clockwork: Clockwork) -> None:
@@ -95,3 +100,31 @@ def test_what_was_cancelled_wakes_nobody_and_does_not_pile_up(clockwork: Clockwo
     assert clockwork.length <= 2
     _, done = clockwork.put(0.01)
     assert done.wait(10)
+
+
+def test_what_was_cancelled_does_not_pile_up_behind_what_is_not(clockwork: Clockwork) -> None:
+    """One who holds a slot while many others come and go: most of theirs is forgotten, and all of what lives is run."""
+    early, late = [clockwork.put(100) for _ in range(30)], list[tuple[_Recurring, threading.Event]]()
+    for number in range(1000):
+        recurring, _ = clockwork.put(700)
+        recurring.cancel()
+        recurring.cancel()
+        if number % 100 == 0:
+            late.append(clockwork.put(0.01))
+    assert clockwork.length <= 102
+    assert all(done.wait(10) for _, done in late)
+    queued = {recurring for _, _, recurring in clockwork._queue}
+    assert queued >= {recurring for recurring, _ in early}
+    assert clockwork._queue[0] == min(clockwork._queue)
+
+
+def test_what_was_cancelled_may_stay_as_long_as_half_of_the_rest_lives(clockwork: Clockwork) -> None:
+    """Looking through all of it each time would cost more than it saves."""
+    for _ in range(90):
+        clockwork.put(100)
+    for _ in range(80):
+        clockwork.put(200)[0].cancel()
+    assert clockwork.length == 171
+    for _ in range(20):
+        clockwork.put(200)[0].cancel()
+    assert clockwork.length <= 111
