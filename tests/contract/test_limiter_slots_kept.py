@@ -101,6 +101,19 @@ def test_a_renewal_that_ends_after_its_slot_was_left_says_nothing(colour: Colour
     colour.run(scenario)
 
 
+def test_a_slot_that_was_left_is_not_renewed_again(colour: Colour, layer: Layer) -> None:
+    """It was left after a renewal had looked, and before that put the next one on its way."""
+
+    async def scenario() -> None:
+        async with colour.using(layer.limiter.concurrency(1, "k")) as slot:
+            pass
+        ended = list[int]()
+        slot.renew_by(lambda: ended.append(1))
+        assert ended == [1]
+
+    colour.run(scenario)
+
+
 def test_a_slot_that_everybody_has_forgotten_is_renewed_no_more(colour: Colour, layer: Layer) -> None:
     """Who is interrupted between taking it and his block leaves it to its lease, which then ends."""
 

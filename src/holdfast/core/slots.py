@@ -112,7 +112,7 @@ class Slots:
         self._local.leave(gate.key, slot.token)
 
     def _renew_after(self, port: Port, gate: Gate, slot: Slot, pause: float, patience: float) -> None:
-        """Renew a slot for as long as it is left in its lease, and somebody still holds it: it may be forgotten."""
+        """Renew a slot after a pause, and again, for as long as somebody has the object: it may have been forgotten."""
         work = partial(self._renew, port, gate, ref(slot), pause, patience)
         slot.renew_by(port.every(pause, work))
 

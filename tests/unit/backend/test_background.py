@@ -108,7 +108,6 @@ def test_what_was_cancelled_does_not_pile_up_behind_what_is_not(clockwork: Clock
     for number in range(1000):
         recurring, _ = clockwork.put(700)
         recurring.cancel()
-        recurring.cancel()
         if number % 100 == 0:
             late.append(clockwork.put(0.01))
     assert clockwork.length <= 102
@@ -123,7 +122,9 @@ def test_what_was_cancelled_may_stay_as_long_as_half_of_the_rest_lives(clockwork
     for _ in range(90):
         clockwork.put(100)
     for _ in range(80):
-        clockwork.put(200)[0].cancel()
+        recurring, _ = clockwork.put(200)
+        recurring.cancel()
+        recurring.cancel()
     assert clockwork.length == 171
     for _ in range(20):
         clockwork.put(200)[0].cancel()
