@@ -199,7 +199,9 @@ def test_stop_iteration_passes_a_plain_function(layer: Layer) -> None:
         stop()
 
 
-def test_the_default_layer_is_found_at_each_call(colour: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_layer_is_found_at_each_call(
+    colour: Colour, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The layer of the last `configure`, also after decorating; each has quotas of its own."""
     monkeypatch.setattr(layers, "_default", None)
 
@@ -208,8 +210,8 @@ def test_the_default_layer_is_found_at_each_call(colour: Colour, monkeypatch: py
             return 1
 
         function = rate_limited("1/day", key="default-layer")(colour.function(number))
-        for _ in range(2):
-            layer = configure(namespace=f"default-{id(function)}-{_}")
+        for each in "ab":
+            layer = configure(namespace=f"{namespace}-{each}")
             events = told(layer)
             assert await outcomes(colour, function, function) == [1, "refused"]
             assert len(events) == 1
