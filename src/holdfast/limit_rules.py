@@ -31,6 +31,7 @@ class LimitRules:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.limiting: Limiting = engine.limiting
+        self._prefix = engine.caching.names.limits
         self._buckets: dict[str | Quota, Buckets] = {}
         self._rules: dict[tuple[object, ...], Rule] = {}
         self._starts: dict[tuple[str, str | None], str] = {}
@@ -125,10 +126,9 @@ class LimitRules:
 
     def start(self, name: str, colocate: str | None = None) -> str:
         """Return what the keys of a name's buckets begin with; the name is escaped."""
-        prefix = self.engine.caching.names.limits
         if colocate is None:
-            return f"{prefix}{name}}}:"
-        return f"{prefix}{guard(colocate, 'colocate=')}}}:{name}:"
+            return f"{self._prefix}{name}}}:"
+        return f"{self._prefix}{guard(colocate, 'colocate=')}}}:{name}:"
 
     def decide(self, check: Check, cost: int, rule: Rule, patience: float = 0.0) -> LimitDecision:
         """Decide about a hit, and wait until it is admitted, if the caller has the patience.

@@ -50,7 +50,7 @@ class _Said:
     quota_of: Callable[..., Any] | None
     cost: int
     cost_of: Callable[..., Any] | None
-    wait: float | None
+    patience: float
     rule: Rule
     exempt: Callable[..., Any] | None
     on_refused: Callable[[LimitDecision], Any] | None
@@ -81,16 +81,16 @@ class LimitRecipe:
     def call(self, wrapped: Callable[..., Any], instance: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a call of a plain function."""
         rules, said = self._find_rules(), self._said
-        given = self._arguments(instance, args)
+        given = args if instance is None else self._arguments(instance, args)
         name = self._key.name_of(*given, **kwargs)  # the function's own TypeError comes before anything is consumed
         if rules.engine.off.get() or (said.exempt is not None and said.exempt(*given, **kwargs)):
             return wrapped(*args, **kwargs)
         quota = None if said.quota_of is None else said.quota_of(*given, **kwargs)
         if said.quota_of is not None and quota is None:
             return wrapped(*args, **kwargs)
-        cost = said.cost if said.cost_of is None else said.cost_of(*given, **kwargs)
+        cost = said.cost if said.cost_of is None else checked_cost(said.cost_of(*given, **kwargs))
         check = self._check(rules, name, quota)
-        decision = rules.decide(check, checked_cost(cost), said.rule, said.wait or 0.0)
+        decision = rules.decide(check, cost, said.rule, said.patience)
         if decision.allowed:
             return wrapped(*args, **kwargs)
         return self._refused(decision)
@@ -100,23 +100,22 @@ class LimitRecipe:
     ) -> Any:
         """Answer a call of an async function."""
         rules, said = self._find_rules(), self._said
-        given = self._arguments(instance, args)
+        given = args if instance is None else self._arguments(instance, args)
         name = self._key.name_of(*given, **kwargs)
         if rules.engine.off.get() or (said.exempt is not None and await _value(said.exempt(*given, **kwargs))):
             return await wrapped(*args, **kwargs)
         quota = None if said.quota_of is None else await _value(said.quota_of(*given, **kwargs))
         if said.quota_of is not None and quota is None:
             return await wrapped(*args, **kwargs)
-        cost = said.cost if said.cost_of is None else await _value(said.cost_of(*given, **kwargs))
+        cost = said.cost if said.cost_of is None else checked_cost(await _value(said.cost_of(*given, **kwargs)))
         check = self._check(rules, name, quota)
-        decision = await rules.adecide(check, checked_cost(cost), said.rule, said.wait or 0.0)
+        decision = await rules.adecide(check, cost, said.rule, said.patience)
         if decision.allowed:
             return await wrapped(*args, **kwargs)
         return await _value(self._refused(decision))
 
     def _arguments(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        bound = instance is not None and (self._binds or self._key.takes_instance)
-        return (instance, *args) if bound else args
+        return (instance, *args) if self._binds or self._key.takes_instance else args
 
     def _check(self, rules: LimitRules, name: str, quota: Any) -> Check:
         buckets = self._said.buckets
@@ -189,7 +188,7 @@ def _said(quota: QuotaOption, options: LimitOptions, function: Callable[..., Any
         quota if callable(quota) else None,
         1 if callable(cost) else checked_cost(cost),
         cost if callable(cost) else None,
-        None if wait is None else seconds(wait, "wait", zero=True),
+        0.0 if wait is None else seconds(wait, "wait", zero=True),
         rule,
         options.get("exempt"),
         options.get("on_refused"),
