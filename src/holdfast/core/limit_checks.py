@@ -113,7 +113,8 @@ class Charge:
             since = charged.at
             if name == "gcra":
                 too_much = -((self.cost - actual) * int(fill) // -int(drain))
-                since += charged.reset - charged.wait - too_much
+                rounded = int(drain) > 1  # reset was rounded up: the bucket may be empty a microsecond sooner
+                since += charged.reset - charged.wait - too_much - rounded
             instants[key] = charged.at, since
         return instants
 
