@@ -59,22 +59,27 @@ class LimitRules:
                 self._buckets[quota] = found
         return found
 
-    def check(self, quota: Quotas, key: str, colocate: str | None = None, pattern: str = "") -> Check:
+    def check(self, quota: Quotas, key: str, colocate: str | None = None) -> Check:
         """Return the buckets of a hit on one key.
 
         Args:
             quota: one or more.
             key: as the user gives it.
             colocate: what names the cluster's slot instead of the key.
-            pattern: under which hits are counted; the names of the policies, unless given.
 
         Raises:
             ConfigurationError: one of them cannot work.
         """
-        return self.check_named(self.buckets(quota), self._start_of(key, colocate), pattern)
+        return self.check_named(self.buckets(quota), self._start_of(key, colocate))
 
     def check_named(self, buckets: Buckets, start: str, pattern: str = "") -> Check:
-        """Return the buckets of a hit, from what their keys begin with."""
+        """Return the buckets of a hit, from what their keys begin with.
+
+        Args:
+            buckets: what they have in common.
+            start: what their keys begin with.
+            pattern: under which hits are counted; the names of the policies, unless given.
+        """
         names = buckets.names
         keys = (start + names[0],) if len(names) == 1 else tuple([start + name for name in names])
         return Check(buckets, keys, self._tally(buckets, pattern))

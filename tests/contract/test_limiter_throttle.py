@@ -285,3 +285,25 @@ def test_who_leaves_before_the_answer_has_no_place(server_topology: Topology, na
             assert (await layer.limiter.apeek("1/minute", "k")).reset <= 60
 
     asyncio.run(scenario())
+
+
+def test_who_is_cancelled_twice_gives_its_place_back_once(server_topology: Topology, namespace: str) -> None:
+    """Cancelled again while it gives its place back: nobody knows whether that was done, so it is not done again."""
+
+    async def scenario() -> None:
+        async with Layer(server_topology.url, namespace=namespace) as layer:
+            quota = Quota(1, "1h", burst=1)
+            await layer.limiter.ahit(quota, "k")
+            for _ in range(4):
+                task = asyncio.create_task(layer.limiter.athrottle(quota, "k", max_wait="1d"))
+                await booked(lambda: layer.limiter.peek(quota, "k").reset >= 2 * 3600 - 60)
+                task.cancel()
+                await asyncio.sleep(0)  # it has sent what gives the place back
+                task.cancel()
+                await asyncio.wait([task])
+                await booked(lambda: layer.limiter.peek(quota, "k").reset <= 3600)
+                for _ in range(5):  # nothing follows
+                    await asyncio.sleep(0)
+                assert layer.limiter.peek(quota, "k").reset > 3600 - 60
+
+    asyncio.run(scenario())

@@ -7,17 +7,14 @@ their instants already; so places that were given up in vain are kept in mind, a
 from __future__ import annotations
 
 from bisect import insort
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from holdfast.commands import Command
-from holdfast.core.limit_checks import Charge, Check, Rule, charged_of
+from holdfast.core.limit_checks import Charge, Check, Rule, changing, charged_of
 from holdfast.core.limiting import Limiting
 from holdfast.errors import BackendError
 from holdfast.policy.decision import LimitDecision
 from holdfast.port import Port, promise
-from holdfast.scripts import limits as scripts
 
 _MOST: Final = 1000
 """Places of one bucket that are kept in mind, and buckets after which to look for what is over."""
@@ -104,37 +101,33 @@ class Booking:
         """Give a place back when its holder is cancelled or interrupted by an error.
 
         Here and now, since a loop that is about to end waits for what it has cancelled, and for nothing else. If that
-        is cut short too, it is done afterwards.
+        is cut short too, the place may stay taken: it has perhaps been given back, and must not come back twice.
         """
-        if isinstance(error, GeneratorExit):  # then nothing may be awaited any more
-            return
-        try:
+        if not isinstance(error, GeneratorExit):  # then nothing may be awaited any more
             await self._give_back(port, decision, until)
-        except BaseException:
-            with suppress(RuntimeError):  # the loop is gone
-                port.afterwards(lambda: self._give_back(port, decision, until))
-            raise
 
     async def _give_back(self, port: Port, decision: LimitDecision, until: float) -> None:
         """Give back a place, and then those before it that could not be given back as long as it was there."""
         charge = decision.charge
         if not isinstance(charge, Charge):
             return
-        key, place = charge.check.keys[0], Place(charged_of(charge.answer)[0].at, until, charge)
+        check = charge.check
+        key, place = check.keys[0], Place(charged_of(charge.answer)[0].at, until, charge)
         self._forget_what_is_over(port.monotonic())
         self._keep(key, place)
-        self._limiting.forget(charge.check)
+        self._limiting.forget(check)
         try:
             while (last := self._take_last(key)) is not None:
                 # While it is asked for it is nobody else's, and if that fails it is lost: it must not come back twice.
-                changed, *_ = await port.call(_return_of(last.charge))
+                back = changing(last.charge.check, -last.charge.cost, last.charge.rule, last.charge.instants(0))
+                changed, *_ = await port.call(back(last.charge.check.keys, last.charge.check.buckets.constants))
                 if not changed:
                     self._keep(key, last)
                     return
         except BackendError as error:
-            self._limiting.recorder.backend_failed(charge.check.tally, "refund", error)
+            self._limiting.recorder.backend_failed(check.tally, "refund", error)
         finally:
-            self._limiting.forget(charge.check)
+            self._limiting.forget(check)
 
     def _keep(self, key: str, place: Place) -> None:
         places = self._given_up.setdefault(key, [])
@@ -154,16 +147,3 @@ class Booking:
         for key, places in list(self._given_up.items()):
             if not places or places[-1].until <= now:
                 self._given_up.pop(key, None)
-
-
-def _return_of(charge: Charge) -> Command:
-    check, cost = charge.check, charge.cost
-    known = list(charge.instants(0).values())
-    return scripts.adjust(
-        check.buckets.adjust,
-        check.keys,
-        check.buckets.constants,
-        units=-cost,
-        instants=known,
-        patience=charge.rule.budget,
-    )

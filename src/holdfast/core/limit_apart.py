@@ -12,7 +12,7 @@ from typing import Any
 
 from holdfast._denials import Denials
 from holdfast.commands import Command, Word
-from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, ask_each, part
+from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, ask_each, changing, part
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
 from holdfast.port import Port, Promise, promise
@@ -66,13 +66,8 @@ class Apart:
     async def _refund(self, port: Port, check: Check, charged: list[Charged], cost: int, rule: Rule) -> list[Charged]:
         """Give back what some slots have charged for a hit that does not go on, and return what is left there then."""
         instants = Charge(check, rule, cost, charged).instants(0)
-
-        def refund(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-            script, known = check.buckets.adjust, [instants[key] for key in keys]
-            return scripts.adjust(script, keys, constants, units=-cost, instants=known, patience=rule.budget)
-
         try:
-            return await ask(port, check, refund)
+            return await ask(port, check, changing(check, -cost, rule, instants))
         except BackendError as error:
             self._recorder.backend_failed(check.tally, "refund", error)
             return charged

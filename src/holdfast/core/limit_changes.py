@@ -1,11 +1,11 @@
-"""What is done to limits beside hits: looking, taking back, charging more, forgetting, waiting."""
+"""What is done to limits beside hits: looking, taking back, charging more, forgetting."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from holdfast.commands import Command, Word, unlink
-from holdfast.core.limit_checks import Charge, Check, Instants, Rule, ask, figures_of
+from holdfast.core.limit_checks import Charge, Check, Instants, Rule, ask, changing, figures_of
 from holdfast.core.limiting import Limiting
 from holdfast.errors import BackendError
 from holdfast.policy.buckets import policies_of, unlimited
@@ -57,14 +57,9 @@ async def adjust(
         rule: what the caller says.
         instants: as `Charge.instants` returned them; None if they are not known.
     """
-
-    def change(keys: Sequence[str], constants: Sequence[Word]) -> Command:
-        known = [instants[key] if instants else (0, 0) for key in keys]
-        return scripts.adjust(check.buckets.adjust, keys, constants, units=units, instants=known, patience=rule.budget)
-
     limiting.forget(check)
     try:
-        charged = await ask(port, check, change)
+        charged = await ask(port, check, changing(check, units, rule, instants))
     except BackendError as error:
         limiting.recorder.backend_failed(check.tally, "refund" if units < 0 else "settle", error)
         return unlimited(check.buckets.quotas, cost=0, degraded=True)

@@ -18,7 +18,7 @@ from holdfast.policy.limit_fields import item_names
 from holdfast.policy.quota import Quota
 from holdfast.port import Port
 from holdfast.scripts import Script
-from holdfast.scripts.limits import adjust_script, hit_script
+from holdfast.scripts.limits import adjust, adjust_script, hit_script
 
 T = TypeVar("T")
 
@@ -121,6 +121,23 @@ class Charge:
 
 Ask: TypeAlias = Callable[[Sequence[str], Sequence[Word]], Command]
 """Makes the call of a script from the keys of some buckets and their constants."""
+
+
+def changing(check: Check, units: int, rule: Rule, instants: Instants | None = None) -> Ask:
+    """Return what makes the call that charges more units, or takes some back if `units` is negative.
+
+    Args:
+        check: the buckets.
+        units: how many.
+        rule: what the caller says.
+        instants: as `Charge.instants` returned them; None if they are not known.
+    """
+
+    def change(keys: Sequence[str], constants: Sequence[Word]) -> Command:
+        known = [instants[key] if instants else (0, 0) for key in keys]
+        return adjust(check.buckets.adjust, keys, constants, units=units, instants=known, patience=rule.budget)
+
+    return change
 
 
 async def ask(port: Port, check: Check, command: Ask) -> list[Charged]:

@@ -126,7 +126,3 @@ class LimitDecision(msgspec.Struct, frozen=True):
     def problem(self) -> dict[str, Any]:
         """Return the body of the HTTP response that refuses the hit, as RFC 9457 has it."""
         return limit_problem.problem(self)
-
-
-NEVER = math.inf
-"""What `retry_after` says of a hit that can never be admitted."""
