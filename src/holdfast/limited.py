@@ -62,7 +62,12 @@ class LimitRecipe:
     def __init__(
         self, function: Callable[..., Any], quota: QuotaOption, find_engine: Callable[[], Engine], options: LimitOptions
     ) -> None:
-        self.function = raw_function(function, "limit", "@rate_limited('100/minute')")
+        self.function = raw_function(
+            function,
+            "limit",
+            "@rate_limited('100/minute')",
+            "limit the function that starts it, or call layer.limiter.hit inside",
+        )
         self.is_async = is_async(function)
         self._find_engine = find_engine
         given: Any = function

@@ -26,13 +26,19 @@ class Answers(Protocol):
         """Answer a call of an async function."""
 
 
-def raw_function(function: Any, verb: str = "cache", example: str = "@cached(ttl=...)") -> Callable[..., Any]:
+def raw_function(
+    function: Any,
+    verb: str = "cache",
+    example: str = "@cached(ttl=...)",
+    instead: str = "return a list instead of yielding",
+) -> Callable[..., Any]:
     """Return the function behind a classmethod or staticmethod.
 
     Args:
         function: what was decorated.
         verb: what the decorator does to a function, for messages.
         example: how the decorator is written.
+        instead: what to do instead with a generator.
 
     Raises:
         ConfigurationError: there is none that could be decorated.
@@ -46,7 +52,7 @@ def raw_function(function: Any, verb: str = "cache", example: str = "@cached(ttl
         msg = f"cannot {verb} a {what}: put {example}, with its parentheses, above a function or method"
         raise ConfigurationError(msg)
     if _yields(inner) or _yields(getattr(type(inner), "__call__", None)):  # noqa: B004 - the method itself
-        msg = f"cannot {verb} the generator function {describe(inner)}: return a list instead of yielding"
+        msg = f"cannot {verb} the generator function {describe(inner)}: {instead}"
         raise ConfigurationError(msg)
     return cast("Callable[..., Any]", inner)
 

@@ -45,8 +45,14 @@ class Numbers:
 @pytest.mark.parametrize(
     ("thing", "advice"),
     [
-        (generator, "cannot limit the generator function .*generator: return a list instead of yielding"),
-        (agenerator, "cannot limit the generator function .*agenerator: return a list instead of yielding"),
+        (
+            generator,
+            "cannot limit the generator function .*generator: limit the function that starts it, or call layer.limiter.hit inside",
+        ),
+        (
+            agenerator,
+            "cannot limit the generator function .*agenerator: limit the function that starts it, or call layer.limiter.hit inside",
+        ),
         (partial(generator, 1), "generator function .*generator"),
         (staticmethod(generator), "generator function .*generator"),
         (Numbers(), "generator function .*Numbers"),
