@@ -45,8 +45,8 @@ class Numbers:
 @pytest.mark.parametrize(
     ("thing", "advice"),
     [
-        (generator, "cannot limit the generator function .*generator: limit the function that starts it, or call layer"),
-        (agenerator, "cannot limit the generator function .*agenerator: limit the function that starts it, or call layer"),
+        (generator, "cannot limit the generator function .*generator: limit the function that starts it"),
+        (agenerator, "cannot limit the generator function .*agenerator: limit the function that starts it"),
         (partial(generator, 1), "generator function .*generator"),
         (staticmethod(generator), "generator function .*generator"),
         (Numbers(), "generator function .*Numbers"),
