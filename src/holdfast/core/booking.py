@@ -10,11 +10,12 @@ from bisect import insort
 from dataclasses import dataclass, field
 from typing import Final
 
+from holdfast.core.apart import apart
 from holdfast.core.limit_checks import Charge, Check, Rule, changing, charged_of
 from holdfast.core.limiting import Limiting
 from holdfast.errors import BackendError
 from holdfast.policy.decision import LimitDecision
-from holdfast.port import Port, promise
+from holdfast.port import Port
 
 _MOST: Final = 1000
 """Places of one bucket that are kept in mind, and buckets after which to look for what is over."""
@@ -72,30 +73,23 @@ class Booking:
         self, port: Port, check: Check, cost: int, rule: Rule, patience: float
     ) -> tuple[LimitDecision, float]:
         """Hit apart from the caller: if that leaves meanwhile, its place is given back when Redis has answered."""
-        answered, left = promise(), False
+        found: list[tuple[LimitDecision, float]] = []
+        asked, left = port.monotonic(), False
 
-        async def book() -> None:
-            asked = port.monotonic()
-            try:
-                decision, wait = await self._limiting.hit(port, check, cost, rule, patience)
-            except Exception as error:
-                answered.set_exception(error)
-                return
-            answered.set_result((decision, wait))
+        async def book() -> tuple[LimitDecision, float]:
+            decision, wait = await self._limiting.hit(port, check, cost, rule, patience)
+            found.append((decision, wait))
             if left:
                 await self._give_back(port, decision, asked + wait)
+            return decision, wait
 
-        port.start(book(), answered.cancel)
-        asked = port.monotonic()
         try:
-            found: tuple[LimitDecision, float] = await port.wait(answered, None)
+            return await apart(port, book)
         except BaseException as error:
             left = True
-            if answered.done() and not answered.cancelled() and answered.exception() is None:
-                decision, wait = answered.result()
+            for decision, wait in found:  # answered already, but not heard
                 await self._give_up(port, decision, asked + wait, error)
             raise
-        return found
 
     async def _give_up(self, port: Port, decision: LimitDecision, until: float, error: BaseException) -> None:
         """Give a place back when its holder is cancelled or interrupted by an error.

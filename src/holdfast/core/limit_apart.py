@@ -7,15 +7,15 @@ charged. If a slot cannot be asked, the others are refunded as well, unless the 
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from holdfast._denials import Denials
 from holdfast.commands import Command, Word
+from holdfast.core.apart import apart
 from holdfast.core.limit_checks import Charge, Charged, Check, Rule, ask, ask_each, changing, part
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError
-from holdfast.port import Port, Promise, promise
+from holdfast.port import Port
 from holdfast.scripts import limits as scripts
 
 
@@ -35,16 +35,7 @@ class Apart:
         Raises:
             BackendError: of some nothing is known. What is known to be charged is given back, unless it is to count.
         """
-        said = promise()
-        port.start(self._keep(said, self._charge(port, check, cost, rule)), said.cancel)
-        charged: list[Charged] = await port.wait(said, None)
-        return charged
-
-    async def _keep(self, said: Promise, charging: Coroutine[Any, Any, list[Charged]]) -> None:
-        try:
-            said.set_result(await charging)
-        except Exception as error:
-            said.set_exception(error)
+        return await apart(port, lambda: self._charge(port, check, cost, rule))
 
     async def _charge(self, port: Port, check: Check, cost: int, rule: Rule) -> list[Charged]:
         def charge(keys: Sequence[str], constants: Sequence[Word]) -> Command:
