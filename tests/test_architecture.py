@@ -21,7 +21,7 @@ SOURCE: Final = Path(__file__).parents[1] / "src" / "holdfast"
 LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["_missing", "_version", "errors", "events", "typing"], 0),
     **dict.fromkeys(["_calls", "_copies", "_current", "_durations", "_flight", "_flights", "_forks", "_near"], 1),
-    **dict.fromkeys(["_orphans", "commands", "port"], 1),
+    **dict.fromkeys(["_lobby", "_orphans", "_renewals", "commands", "port"], 1),
     **dict.fromkeys(["policy", "scripts"], 2),
     **dict.fromkeys(["_annotations", "_cached_errors", "_formats", "_secrets", "_typed"], 3),
     **dict.fromkeys(["_denials", "_local_limits", "_local_slots"], 3),
@@ -30,6 +30,7 @@ LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["backend", "core"], 4),
     **dict.fromkeys(["cache", "cached", "cached_many", "engine", "layer", "options", "wrapped"], 5),
     **dict.fromkeys(["limit_rules", "limit_slots", "limited", "limiter"], 5),
+    **dict.fromkeys(["call_names", "entered", "lock_handles", "lock_terms", "locked", "locks", "redlock"], 5),
     **dict.fromkeys(["decorators", "entries", "entries_many", "web"], 6),
     **dict.fromkeys(["asgi", "wsgi"], 7),
     **dict.fromkeys(["demo", "django", "doctor", "fastapi", "flask", "starlette", "testing"], 8),

@@ -70,8 +70,28 @@ pro: the export of ada
 slots that are left: 1
 refused: 4
 """
+LOCKS = """\
+the report of Monday
+the report of Monday is under way
+the report of Tuesday
+after ten transfers: {'ada': 0, 'grace': 100}
+after twenty deposits: 20
+nobody writes while two read
+a rebuild that hung was cancelled
+acquired: 46, busy: 2, lost: 1
+"""
+FENCED_STORE = """\
+the first writer writes: True
+the second writer writes: True
+its token is higher: True
+the first writer writes on: False
+so there is: the page
+and had it looked, it would have known
+"""
 EXPECTED = {
+    "fenced_store.py": FENCED_STORE,
     "functions.py": FUNCTIONS,
+    "locks.py": LOCKS,
     "rate_limits.py": RATE_LIMITS,
     "stampede.py": STAMPEDE,
     "flask_app.py": WEB,

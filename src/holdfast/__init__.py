@@ -11,7 +11,7 @@ from holdfast._missing import MISSING
 from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
-from holdfast.decorators import cached, cached_many, rate_limited, stampede_protected
+from holdfast.decorators import cached, cached_many, locked, rate_limited, stampede_protected
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
     BackendError,
@@ -29,6 +29,8 @@ from holdfast.errors import (
     StreamError,
 )
 from holdfast.layer import Layer, configure, default_layer
+from holdfast.lock_handles import Held, MultiHeld, current_lock
+from holdfast.locks import Lock
 from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota
 
@@ -43,13 +45,16 @@ __all__ = [
     "CurrentEntry",
     "Entries",
     "EntryInfo",
+    "Held",
     "HoldfastError",
     "Layer",
     "LimitDecision",
     "LoadTimeout",
+    "Lock",
     "LockError",
     "LockLost",
     "LockNotAcquired",
+    "MultiHeld",
     "PolicyDecision",
     "Quota",
     "RateLimited",
@@ -62,8 +67,10 @@ __all__ = [
     "cached_many",
     "configure",
     "current_entry",
+    "current_lock",
     "default_layer",
     "entries",
+    "locked",
     "rate_limited",
     "stampede_protected",
 ]

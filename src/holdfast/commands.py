@@ -27,7 +27,10 @@ class Command(NamedTuple):
     merge: Literal["", "list", "sum"] = ""
     """How a command over several slots is put together again: its words are then exactly a name and its keys."""
     blocks: float | None = None
-    """Seconds for which the server may hold the reply back on purpose; such a command gets a connection of its own."""
+    """Seconds for which the server may hold the reply back on purpose, 0 for ever.
+
+    Such a command gets a connection of its own, and so does a whole pipeline with one in it.
+    """
     fallback: tuple[Word, ...] = ()
     """What to send when the server answers NOSCRIPT: the same call as EVAL."""
     script: str = ""
@@ -42,6 +45,11 @@ class Command(NamedTuple):
     def name(self) -> str:
         """The command's name, for messages: of a script, what that is called."""
         return self.script or str(self.words[0])
+
+    @property
+    def whole(self) -> Command:
+        """The command as a server can execute it whatever it has forgotten: a script goes with its text."""
+        return self._replace(words=self.fallback, fallback=()) if self.fallback else self
 
 
 def get(key: str) -> Command:
@@ -75,6 +83,20 @@ def pexpire(key: str, ttl: float) -> Command:
 def pttl(key: str) -> Command:
     """Read the time to live in milliseconds: -2 without key, -1 without expiry."""
     return Command(("PTTL", key), (key,), True)
+
+
+def wait_for_replicas(key: str, replicas: int, seconds: float) -> Command:
+    """Wait until replicas have what was written before in the same pipeline; the reply counts those that have it.
+
+    The reply may be fewer after `seconds`, or more at once. A pipeline with this in it goes over a connection of its
+    own; sent alone it says nothing of anybody's writes.
+
+    Args:
+        key: what was written, for a cluster: its owner is asked.
+        replicas: how many to wait for.
+        seconds: for how long, at least a millisecond.
+    """
+    return Command(("WAIT", replicas, milliseconds(seconds)), (key,), True, blocks=seconds)
 
 
 def ping() -> Command:

@@ -9,6 +9,7 @@ from holdfast.core.limit_checks import OnLimitFailure
 from holdfast.core.plan import OnWaitTimeout
 from holdfast.layer import Layer, decorate, decorate_many, engine_of, protect
 from holdfast.limited import LimitOptions, QuotaOption, limit
+from holdfast.locked import LockedOptions, OnBusy, lock_calls
 from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption, refuse_unknown
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.lifetime import TimeToLive
@@ -262,4 +263,66 @@ def rate_limited(
         shadow=shadow,
         exempt=exempt,
         on_refused=on_refused,
+    )
+
+
+def locked(
+    key: KeyOption,
+    *,
+    lease: Duration = 30,
+    wait: Duration | None = None,
+    on_busy: OnBusy = "raise",
+    fair: bool = False,
+    reentrant: bool = False,
+    max_lifetime: Duration | None = None,
+    cancel_on_loss: bool = False,
+    min_replicas: int = 0,
+    layer: Layer | None = None,
+    **unknown: Never,
+) -> Callable[[F], F]:
+    """Run a function, plain or async, one call at a time over all processes.
+
+    It holds a lock while it runs, which is renewed; the lock of a process that died is free when its lease has run out.
+    `current_lock` returns it inside of the function. If the lock was lost meanwhile, the call raises `LockLost` at its
+    end: another process may have run beside it.
+
+    Args:
+        key: what is locked: a template such as ``"invoice:{invoice_id}"``, checked against the parameters here and now,
+            a name, or a function of the arguments that returns text. It is the lock that ``layer.lock`` has under that
+            name.
+        lease: how long the lock of a process that died stays taken.
+        wait: how long a call waits for it; None is for ever, 0 not at all.
+        on_busy: what to do when others hold it for longer than that: ``"raise"`` `LockNotAcquired`, ``"skip"`` the
+            call and return None, or a function to call instead, with the same arguments.
+        fair: whether calls get the lock in the order in which they came, over all processes.
+        reentrant: whether the function may call itself, or another with the same lock, in the same task or thread.
+        max_lifetime: after which time the lock is renewed no more, so that hung code gives it free.
+        cancel_on_loss: whether to cancel an async function when its lock is lost.
+        min_replicas: how many replicas must have taken the lock over before it counts as held.
+        layer: the layer; without it, the default one at each call.
+        unknown: refused, with the names of those that there are.
+
+    Raises:
+        ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
+
+    Example:
+        >>> from holdfast import Layer, locked
+        >>> @locked("invoice:{invoice_id}", wait=5, layer=Layer("memory://locked-example"))
+        ... def bill(invoice_id: int) -> str:
+        ...     return f"billed {invoice_id}"
+        >>> bill(7)
+        'billed 7'
+    """
+    refuse_unknown("locked", unknown, LockedOptions.__optional_keys__)
+    return lock_calls(
+        engine_of(layer),
+        key,
+        lease=lease,
+        wait=wait,
+        on_busy=on_busy,
+        fair=fair,
+        reentrant=reentrant,
+        max_lifetime=max_lifetime,
+        cancel_on_loss=cancel_on_loss,
+        min_replicas=min_replicas,
     )

@@ -23,11 +23,13 @@ from holdfast.core.batch_caching import BatchCaching
 from holdfast.core.booking import Booking
 from holdfast.core.caching import Caching
 from holdfast.core.limiting import Limiting
+from holdfast.core.lock_waiting import Locks
 from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
 from holdfast.core.slots import Slots
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
+from holdfast.lock_handles import Grips
 from holdfast.options import OnFailure, Options, check_names
 from holdfast.policy.keys import check_namespace
 from holdfast.policy.names import Names
@@ -84,6 +86,9 @@ class Engine:
         self.backend = Backend(url, self.recorder.emit, **connection)
         self.blocking = self.backend.blocking
         self.asyncio = self.backend.asyncio
+        self.locks = self.keeper = Locks(self.recorder, names, self.blocking)
+        self.grips: Grips = {}
+        """The locks that are held in blocks, and by whom."""
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)
         """Whether calls go straight to their functions, in the current context."""
         if self.serializers.find(serializer) is not None:  # one of the user's own can only be registered after this
@@ -159,6 +164,8 @@ class Engine:
         self.limiting.denials.after_fork()
         self.limiting.local.after_fork()
         self.slots.after_fork()
+        self.locks.after_fork()
+        self.grips.clear()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:
             self._unwatch()

@@ -159,6 +159,41 @@ class SlotLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LockEvent(Event):
+    """Something happened to one lock."""
+
+    pattern: str
+    """The key template of a decorated function; of others what kind of lock it is."""
+    key: str
+    """The key of the lock in Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockAcquired(LockEvent):
+    """A lock is held."""
+
+    waited: float
+    """Seconds that it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockBusy(LockEvent):
+    """A lock was not acquired: others held it for as long as the caller was ready to wait."""
+
+    waited: float
+    """Seconds that this was."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockLost(LockEvent):
+    """A lock was lost while it was believed to be held: somebody else may hold it, too."""
+
+    reason: Literal["expired", "taken", "lifetime"]
+    """`expired`: it could not be renewed before its lease ran out; `taken`: Redis knows of another holder, or of none;
+    `lifetime`: it was held for as long as its `max_lifetime` says."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendFailed(Event):
     """Redis could not be used, and the caller went on without it or got the error."""
 

@@ -18,7 +18,18 @@ from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
 from holdfast.limited import LimitOptions, QuotaOption, limit
 from holdfast.limiter import Limiter
-from holdfast.options import CachedOptions, ManyOptions, OnFailure, Options, refuse_unknown
+from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions
+from holdfast.locked import LockedOptions, lock_calls
+from holdfast.locks import (
+    Lock,
+    MultiLock,
+    ReadWriteLock,
+    make_lock,
+    make_multi_lock,
+    make_read_write_lock,
+    make_semaphore,
+)
+from holdfast.options import CachedOptions, KeyOption, ManyOptions, OnFailure, Options, refuse_unknown
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
 from holdfast.typing import Duration, Hook
@@ -151,6 +162,79 @@ class Layer:
     def rate_limited(self, quota: QuotaOption, **options: Unpack[LimitOptions]) -> Callable[[F], F]:
         """Limit how often a function is called; `holdfast.rate_limited` explains the options."""
         return limit(lambda: self.engine, quota, **options)
+
+    def locked(self, key: KeyOption, **options: Unpack[LockedOptions]) -> Callable[[F], F]:
+        """Run a function one call at a time; `holdfast.locked` explains the options."""
+        return lock_calls(lambda: self.engine, key, **options)
+
+    def lock(self, name: str, **options: Unpack[LockOptions]) -> Lock:
+        """Return a lock that one thread or task of all processes may hold, for ``with`` and ``async with``.
+
+        It is held for as long as the block runs: its lease is renewed, and the lock of a process that died is free when
+        the lease has run out. That makes work rare that is done twice; it cannot make it impossible, since a process
+        may stand still for longer than its lease. Where that would do harm, hand `Held.fencing_token` to the resource.
+
+        Args:
+            name: of the lock, the same in all processes.
+            options:
+                lease: how long the lock of a process that died stays taken (default 30 s).
+                wait: how long to wait for it; None, the default, is for ever, 0 not at all.
+                fair: whether those who wait get it in the order in which they came, over all processes.
+                reentrant: whether the task or thread that holds it may enter it again.
+                max_lifetime: after which time it is renewed no more, so that hung code gives it free.
+                cancel_on_loss: whether to cancel the ``async with`` block when the lock is lost; it raises `LockLost`.
+                min_replicas: how many replicas must have taken the lock over before it counts as held, so that a
+                    failover does not lose it.
+
+        Raises:
+            ConfigurationError: an option cannot work. Entering raises `LockNotAcquired` or `BackendError`.
+
+        Example:
+            >>> from holdfast import Layer, LockNotAcquired
+            >>> layer = Layer("memory://layer-lock-example")
+            >>> held = layer.lock("import", lease="10s").acquire()
+            >>> try:
+            ...     layer.lock("import", wait=0).acquire()
+            ... except LockNotAcquired as error:
+            ...     print(error)
+            the lock 'import' is held by others: try again later, or say how long to wait: wait='5s'
+            >>> held.release()
+        """
+        return make_lock(self.engine, name, options)
+
+    def semaphore(self, name: str, permits: int, **options: Unpack[LeaseOptions]) -> Lock:
+        """Return what `permits` threads and tasks of all processes may hold together, each under a lease of its own.
+
+        Those who wait get it in the order in which they came. The options are those of `lock`.
+
+        Args:
+            name: of the semaphore.
+            permits: how many may hold it; the same in all processes.
+            options: lease, wait, max_lifetime, cancel_on_loss and min_replicas, see `lock`.
+
+        Raises:
+            ConfigurationError: an option cannot work.
+        """
+        return make_semaphore(self.engine, name, permits, options)
+
+    def read_write_lock(self, name: str) -> ReadWriteLock:
+        """Return a lock whose ``read()`` many may hold together, and whose ``write()`` only one, without readers."""
+        return make_read_write_lock(self.engine, name)
+
+    def multi_lock(self, names: Iterable[str], **options: Unpack[MultiLockOptions]) -> MultiLock:
+        """Return several locks that are held together, all or none.
+
+        They are taken in the order of their names, so that two who want the same ones never wait for each other.
+
+        Args:
+            names: of the locks; each is the one that `lock` returns.
+            options: lease, wait (for all of them together), fair, max_lifetime, cancel_on_loss and min_replicas, see
+                `lock`.
+
+        Raises:
+            ConfigurationError: an option cannot work.
+        """
+        return make_multi_lock(self.engine, names, options)
 
     def disabled(self) -> AbstractContextManager[None]:
         """Let calls go straight to their functions while a ``with`` block runs, in this thread or task.

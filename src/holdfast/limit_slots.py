@@ -10,6 +10,7 @@ from holdfast._calls import drive
 from holdfast.core.held_slot import Slot
 from holdfast.core.slots import Gate
 from holdfast.engine import Engine
+from holdfast.entered import Entered
 from holdfast.errors import RateLimited
 from holdfast.port import Port
 
@@ -28,18 +29,18 @@ class Concurrency:
     def __init__(self, engine: Engine, gate: Gate) -> None:
         self._engine = engine
         self._gate = gate
-        self._entered: dict[object, list[Slot]] = {}
+        self._entered: Entered[Slot] = Entered("a concurrency limit")
 
     def __enter__(self) -> Slot:
-        return self._enter(threading.get_ident(), drive(self._take(self._engine.blocking)))
+        return self._entered.push(drive(self._take(self._engine.blocking)), threading.get_ident())
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        drive(self._engine.slots.give_back(self._engine.blocking, self._gate, self._exit(threading.get_ident())))
+        drive(self._engine.slots.give_back(self._engine.blocking, self._gate, self._entered.pop(threading.get_ident())))
 
     async def __aenter__(self) -> Slot:
-        return self._enter(asyncio.current_task(), await self._take(self._engine.asyncio))
+        return self._entered.push(await self._take(self._engine.asyncio), asyncio.current_task())
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -47,9 +48,9 @@ class Concurrency:
         try:
             owner = asyncio.current_task()
         except RuntimeError:  # a generator that nobody has closed is collected, and its loop is over
-            self._engine.slots.abandon(self._gate, self._exit(None))
+            self._engine.slots.abandon(self._gate, self._entered.pop(None))
             return
-        await self._engine.slots.give_back(self._engine.asyncio, self._gate, self._exit(owner))
+        await self._engine.slots.give_back(self._engine.asyncio, self._gate, self._entered.pop(owner))
 
     async def _take(self, port: Port) -> Slot:
         if self._engine.off.get():
@@ -57,21 +58,4 @@ class Concurrency:
         slot = await self._engine.slots.take(port, self._gate)
         if not slot.decision.allowed:
             raise RateLimited(slot.decision, "concurrency" if slot.decision.degraded else "no slot is free")
-        return slot
-
-    def _enter(self, owner: object, slot: Slot) -> Slot:
-        self._entered.setdefault(owner, []).append(slot)
-        return slot
-
-    def _exit(self, owner: object) -> Slot:
-        """Return the slot that is left: the last one of its owner, or of whoever entered on its behalf."""
-        if not self._entered:
-            msg = "a concurrency limit was left more often than it was entered"
-            raise RuntimeError(msg)
-        held = self._entered.get(owner)
-        if held is None:
-            owner, held = next(reversed(self._entered.items()))
-        slot = held.pop()
-        if not held:
-            del self._entered[owner]
         return slot

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from holdfast._calls import is_async
 from holdfast._durations import seconds
+from holdfast.call_names import compile_call, value_of
 from holdfast.core.limit_checks import Buckets, Check, OnLimitFailure, Rule, buckets_of
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, RateLimited
-from holdfast.key_binding import describe, instance_name, signature_of
-from holdfast.keybuilders import CompiledKey, compile_key, compile_tag
+from holdfast.key_binding import describe
 from holdfast.limit_rules import LimitRules, checked_cost, checked_rule
 from holdfast.options import KeyOption, refuse_unknown
 from holdfast.policy.decision import LimitDecision
@@ -72,7 +72,7 @@ class LimitRecipe:
         self._find_engine = find_engine
         given: Any = function
         self._binds = inspect.isfunction(given) or isinstance(given, classmethod)
-        self._key = _compile(self.function, options.get("key"))
+        self._key = compile_call(self.function, options.get("key"), "quota")
         self._said = _said(quota, options, self.function, plain=not self.is_async)
         self._rules: LimitRules | None = None
 
@@ -107,17 +107,17 @@ class LimitRecipe:
         rules, said = self._find_rules(), self._said
         given = args if instance is None else self._arguments(instance, args)
         name = self._key.name_of(*given, **kwargs)
-        if rules.engine.off.get() or (said.exempt is not None and await _value(said.exempt(*given, **kwargs))):
+        if rules.engine.off.get() or (said.exempt is not None and await value_of(said.exempt(*given, **kwargs))):
             return await wrapped(*args, **kwargs)
-        quota = None if said.quota_of is None else await _value(said.quota_of(*given, **kwargs))
+        quota = None if said.quota_of is None else await value_of(said.quota_of(*given, **kwargs))
         if said.quota_of is not None and quota is None:
             return await wrapped(*args, **kwargs)
-        cost = said.cost if said.cost_of is None else checked_cost(await _value(said.cost_of(*given, **kwargs)))
+        cost = said.cost if said.cost_of is None else checked_cost(await value_of(said.cost_of(*given, **kwargs)))
         check = self._check(rules, name, quota)
         decision = await rules.adecide(check, cost, said.rule, said.patience)
         if decision.allowed:
             return await wrapped(*args, **kwargs)
-        return await _value(self._refused(decision))
+        return await value_of(self._refused(decision))
 
     def _arguments(self, instance: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
         return (instance, *args) if self._binds or self._key.takes_instance else args
@@ -157,25 +157,6 @@ def limit(find_engine: Callable[[], Engine], quota: QuotaOption, **options: Unpa
     return wrap
 
 
-def _compile(function: Callable[..., Any], key: KeyOption) -> CompiledKey:
-    """Return what names the bucket of a call; without a key, all calls of the function share one."""
-    if key is not None and not isinstance(key, str):
-        return compile_key(function, key)
-    template = _name_of(function).replace("{", "{{").replace("}", "}}") if key is None else key
-    takes_instance = instance_name(signature_of(function)) is not None
-    return CompiledKey(compile_tag(function, template, "key"), key or describe(function), takes_instance)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    """Return a function's name, if it is one that no other function of its module is likely to have."""
-    name = describe(function)
-    whole = name.rpartition(".")[2]
-    if whole == "<lambda>" or whole != getattr(inspect.unwrap(function), "__name__", whole):
-        msg = f"other functions are called {name}, too, and would share its quota: give it a key="
-        raise ConfigurationError(msg)
-    return name
-
-
 def _said(quota: QuotaOption, options: LimitOptions, function: Callable[..., Any], *, plain: bool) -> _Said:
     given: dict[str, Any] = {"quota": quota, **options}
     for name in ("quota", "cost", "exempt", "on_refused"):
@@ -198,8 +179,3 @@ def _said(quota: QuotaOption, options: LimitOptions, function: Callable[..., Any
         options.get("exempt"),
         options.get("on_refused"),
     )
-
-
-async def _value(given: Any) -> Any:
-    """Return a value, or what an awaitable comes to."""
-    return await given if inspect.isawaitable(given) else given

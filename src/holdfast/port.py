@@ -88,6 +88,10 @@ class Port(Protocol):
         """Send commands together and return their replies in order. Not a transaction.
 
         A refused command raises after all replies were read. The patience of the least patient command holds for all.
+
+        If one of them blocks on purpose, such as `wait_for_replicas`, all go over a connection of their own, opened for
+        them and closed after: so it waits for those before it, and nobody else is held up. If one of these came to the
+        wrong server, of a cluster say, none is sent again: `BackendUnavailable`, and the next try goes right.
         """
         ...
 
@@ -99,6 +103,14 @@ class Port(Protocol):
 
         Raises:
             BackendError: nothing was sent.
+        """
+        ...
+
+    async def together(self, calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Run calls, at once where the colour can, and return their results in order.
+
+        On asyncio each has a task of its own. A blocking port runs one after the other, in this order. If one raises,
+        or the caller is cancelled, the others are cancelled and waited for, or never begun; what it raised comes out.
         """
         ...
 

@@ -14,6 +14,7 @@ from holdfast.core import leasing
 from support.calls import Sent, named, teach
 from support.colours import Colour
 from support.flights import joined
+from support.lock_costs import LOCKS
 from support.programs import newest
 from support.recording import Recording
 from support.topologies import Servers, Topology
@@ -272,6 +273,7 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "`limiter.settle`, and the hit before it": _settled,
     "`limiter.reset`": lambda bench: _limit(bench, "reset", "1/minute", "product:7", before=1),
     "`limiter.concurrency`, entered and left": _slot,
+    **LOCKS,
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from holdfast import BackendTimeout, Layer, RateLimited
 from holdfast.commands import Command, Reply
-from holdfast.core import slot_leaving
+from holdfast.core import leaving
 from support.calls import named, teach
 from support.colours import Colour
 from support.flights import reached
@@ -64,7 +64,7 @@ class _Overtaken:
 @pytest.fixture
 def retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a slot be given back again soon."""
-    monkeypatch.setattr(slot_leaving, "_RETRY", 0.01)
+    monkeypatch.setattr(leaving, "_RETRY", 0.01)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from itertools import combinations
@@ -10,7 +11,7 @@ from typing import Any, Final
 from holdfast import Layer, scripts
 from holdfast.commands import Command, Reply
 from holdfast.policy.quota import ALGORITHMS
-from holdfast.scripts import limits
+from holdfast.scripts import Script, limits, locks
 from support.recording import Seen
 from support.standalone import Standalone
 
@@ -24,16 +25,18 @@ _OF_LIMITS: Final = [
 _ALL: Final = [
     *(scripts.load(each.name[:-4]) for each in files(scripts).iterdir() if each.name.endswith(".lua")),
     *(scripts.load(f"limits/slot_{verb}") for verb in ("take", "keep", "leave")),
+    *(each for each in vars(locks).values() if isinstance(each, Script)),
     *_OF_LIMITS,
 ]
+_FOLDERS: Final = re.compile(r"^(limits|locks)/")
 _NAMES: Final = {text.encode(): each.name for each in _ALL for text in (each.digest, each.source)}
 
 
 def named(sent: Command | Seen) -> str:
     """Return what a command is called: a script by its own name, such as ``"fill"``."""
     if isinstance(sent, Seen) and sent.name.startswith("EVAL"):
-        return _NAMES[sent.words[1]].removeprefix("limits/")
-    return sent.name.removeprefix("limits/")
+        return _FOLDERS.sub("", _NAMES[sent.words[1]])
+    return _FOLDERS.sub("", sent.name)
 
 
 def teach(nodes: Iterable[Standalone]) -> None:

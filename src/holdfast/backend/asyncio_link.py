@@ -13,20 +13,18 @@ import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from weakref import finalize
 
 from holdfast.backend.abandon import abandon, keep
 from holdfast.backend.connections import open_asyncio
-from holdfast.backend.deadline import Deadline
+from holdfast.backend.deadline import Deadline, held_back
 from holdfast.backend.failures import WireBroken, too_late
 from holdfast.backend.link import FindAddress, Verify
 from holdfast.backend.multiplex import Multiplex
+from holdfast.backend.together import at_once
 from holdfast.backend.topology import Address, Topology
-from holdfast.backend.wire import DAY
 from holdfast.commands import Command, Reply
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True, eq=False)
@@ -80,7 +78,7 @@ class AsyncioLink:
     async def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply. One that blocks on purpose gets a connection of its own."""
         if command.blocks is not None:
-            return await self._ask_apart(command, command.blocks or DAY, deadline)
+            return (await self._ask_apart((command,), held_back((command,)) or 0.0, deadline))[0]
         return await (self._current() or await self._connect(deadline)).ask(command, deadline)
 
     def begin(self, command: Command, deadline: Deadline | None) -> asyncio.Future[Reply] | None:
@@ -91,7 +89,10 @@ class AsyncioLink:
         return seat.connection.begin(command, deadline) if command.blocks is None else None
 
     async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
-        """Send commands together and return their replies."""
+        """Send commands together and return their replies. If one blocks on purpose, all have its connection."""
+        pause = held_back(commands)
+        if pause is not None:
+            return await self._ask_apart(commands, pause, deadline)
         return await (self._current() or await self._connect(deadline)).ask_all(commands, deadline)
 
     def _current(self) -> Multiplex | None:
@@ -144,11 +145,11 @@ class AsyncioLink:
             raise
         return connection
 
-    async def _ask_apart(self, command: Command, blocks: float, deadline: Deadline | None) -> Reply:
-        opening = self._open(self._take_seat(), blocks + self._topology.socket_timeout)
+    async def _ask_apart(self, commands: Sequence[Command], pause: float, deadline: Deadline | None) -> list[Reply]:
+        opening = self._open(self._take_seat(), pause + self._topology.socket_timeout)
         connection = await (opening if deadline is None else _within(opening, deadline))
         try:
-            return await connection.ask(command, deadline)
+            return await connection.ask_all(commands, deadline)
         finally:
             connection.abort()
 
@@ -271,12 +272,4 @@ class Asyncio:
         """Let the task sleep."""
         await asyncio.sleep(seconds)
 
-    async def together(self, calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Run calls at once, wait for all, and raise the first error."""
-        results = await asyncio.gather(*calls, return_exceptions=True)
-        good: list[T] = []
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-            good.append(result)
-        return good
+    together = staticmethod(at_once)

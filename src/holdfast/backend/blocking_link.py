@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 from holdfast._calls import drive
 from holdfast.backend.connections import open_blocking
-from holdfast.backend.deadline import Deadline
+from holdfast.backend.deadline import Deadline, held_back
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import FindAddress, Verify
 from holdfast.backend.opening import Opening
 from holdfast.backend.pool import Pool
+from holdfast.backend.together import in_turn
 from holdfast.backend.topology import Address, Topology
 from holdfast.backend.wire import SocketWire
 from holdfast.commands import Command, Reply
-
-T = TypeVar("T")
 
 
 class BlockingLink:
@@ -38,11 +36,14 @@ class BlockingLink:
     def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Do what `ask` does, without a coroutine."""
         if command.blocks is not None:
-            return self._ask_apart(command, deadline)
+            return self._ask_apart((command,), held_back((command,)) or 0.0, deadline)[0]
         return self._pool.ask(command, deadline)
 
     async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
-        """Send commands together and return their replies."""
+        """Send commands together and return their replies. If one blocks on purpose, all have its connection."""
+        pause = held_back(commands)
+        if pause is not None:
+            return self._ask_apart(commands, pause, deadline)
         return self._pool.ask_all(commands, deadline)
 
     def _open(self) -> SocketWire:
@@ -52,7 +53,7 @@ class BlockingLink:
             drive(_verified(self._verify, wire))
         return wire
 
-    def _ask_apart(self, command: Command, deadline: Deadline | None) -> Reply:
+    def _ask_apart(self, commands: Sequence[Command], pause: float, deadline: Deadline | None) -> list[Reply]:
         if self._closed:
             raise WireBroken("closed", sent=False)
         wire = self._open() if deadline is None else Opening(self._open, SocketWire.close).wait(deadline)
@@ -60,7 +61,7 @@ class BlockingLink:
         try:
             if self._closed:  # by another thread, which did not see this wire
                 raise WireBroken("closed", sent=False)
-            return wire.ask(command, deadline)
+            return wire.ask_all(commands, deadline, pause)
         except WireBroken as broken:
             if self._closed:
                 raise WireBroken("closed", sent=broken.sent) from broken
@@ -130,14 +131,4 @@ class Blocking:
         """Let the thread sleep."""
         time.sleep(seconds)  # noqa: ASYNC251 - this coroutine never runs on a loop
 
-    async def together(self, calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
-        """Run calls one after the other; if one raises, the rest is not begun."""
-        results: list[T] = []
-        remaining = list(calls)
-        try:
-            while remaining:
-                results.append(await remaining.pop(0))
-        finally:
-            for call in remaining:
-                call.close()
-        return results
+    together = staticmethod(in_turn)

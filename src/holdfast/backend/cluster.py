@@ -7,6 +7,9 @@
     CLUSTERDOWN           pause, relearn, try again
     nothing (broken)      relearn; if somebody else owns the slot now and re-sending is safe, ask them
 
+A pipeline that waits for its own writes is not followed: on another connection it would wait for nothing. Its caller is
+told, and the next try goes to the right node.
+
 All this for at most `_PATIENCE` seconds: a cluster that is down must not hold callers up, and once it has used up the
 patience of one, the next ones do not wait either. A caller with a deadline of its own waits no longer than that, and
 leaves half of its time for the question when it has to learn the table first.
@@ -22,8 +25,8 @@ from hiredis import ReplyError
 
 from holdfast.backend import slots
 from holdfast.backend.cluster_map import ClusterMap
-from holdfast.backend.deadline import Deadline, deadline_of
-from holdfast.backend.failures import WireBroken, as_error, code_of, refusal
+from holdfast.backend.deadline import Deadline, deadline_of, held_back
+from holdfast.backend.failures import WireBroken, as_error, as_moved, code_of, find_move, refusal
 from holdfast.backend.link import Colour
 from holdfast.backend.router import unless_failed
 from holdfast.backend.server import Server
@@ -123,18 +126,22 @@ class Cluster:
         if address is None:
             return [await _outcome(self._ask(command, deadline)) for command in commands]
         server = self._map.server(address)
+        waits = held_back(commands) is not None
         try:
             replies = await server.ask_all(commands, deadline)
         except WireBroken as broken:
             self._suspect(broken)
             return [
                 await _outcome(self._call_slot(command, deadline))
-                if _may_move_on(broken, command)
+                if not waits and _may_move_on(broken, command)
                 else as_error(broken, server.name, command)
                 for command in commands
             ]
         except BackendError as error:  # no connection came free: other nodes are asked all the same
             return [error] * len(commands)
+        if waits and (move := find_move(replies)) is not None:
+            self._note(move, commands[replies.index(move)], address)
+            return [as_moved(move, server.name, commands[0])] * len(commands)
         for index, reply in enumerate(replies):
             if type(reply) is not ReplyError:
                 continue
@@ -143,6 +150,12 @@ class Cluster:
             else:
                 replies[index] = refusal(reply, server.name, commands[index])
         return replies
+
+    def _note(self, move: ReplyError, command: Command, address: Address) -> None:
+        """Have the next command go where a refusal points to."""
+        if code_of(move) == "MOVED":
+            self._map.note_move(_slot(command), slots.moved_to(str(move), address))
+        self._map.outdated = True
 
     async def _call_slot(self, command: Command, deadline: Deadline | None) -> Reply:
         if self._map.outdated:

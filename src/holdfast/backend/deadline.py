@@ -17,6 +17,7 @@ from holdfast.commands import Command
 _LEAST_WAIT: Final = 0.001
 """Seconds; all zeros would mean for ever to the kernel, and a reply that is here already shall be seen."""
 _TICK: Final = 0.01
+_DAY: Final = 86400.0
 _LAG: Final = 0.05
 """Seconds by which a machine under load may wake somebody too late."""
 
@@ -85,6 +86,17 @@ class Deadline:
             since: when the server was asked, by the monotonic clock.
         """
         return (self.at - since) * 2 >= self.granted and -self.left() <= max(_LAG, self.granted / 2)
+
+
+def held_back(commands: Sequence[Command]) -> float | None:
+    """Return for how many seconds replies to commands may be held back on purpose, all in all; None if none is.
+
+    Where there is no limit, it is a day: after that a connection counts as dead.
+    """
+    pauses = [command.blocks for command in commands if command.blocks is not None]
+    if not pauses:
+        return None
+    return sum(pauses) if all(pauses) else _DAY
 
 
 def deadline_of(commands: Sequence[Command]) -> Deadline | None:

@@ -14,13 +14,14 @@ A connection fails in one of these ways, and what may be done next depends on wh
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import redis.exceptions
 from hiredis import ReplyError
 
 from holdfast.backend.deadline import Deadline
-from holdfast.commands import Command
+from holdfast.commands import Command, Reply
 from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable
 
 How = Literal["refused", "lost", "timeout", "late", "open", "closed"]
@@ -103,6 +104,20 @@ _ADVICE: Final = {
     "WRONGTYPE": "the key holds another type of value: somebody else writes to it",
     "CROSSSLOT": "its keys lie in several slots of the cluster",
 }
+
+
+_ELSEWHERE: Final = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY"})
+
+
+def find_move(replies: Sequence[Reply]) -> ReplyError | None:
+    """Return the first error reply which says that another server is to be asked, or this one later."""
+    return next((reply for reply in replies if type(reply) is ReplyError and code_of(reply) in _ELSEWHERE), None)
+
+
+def as_moved(reply: ReplyError, server: str, command: Command) -> BackendError:
+    """Return the error for each of several commands that were to be executed at one place, of which one was refused."""
+    what = f"{command.name}: Redis at {server} is not the place for all of it now ({code_of(reply)})"
+    return BackendUnavailable(f"{what}; some of the pipeline may have been executed; try again")
 
 
 _INNER: Final = re.compile(r"@user_script: ?\d+: -?([A-Z]{3,20}) ")

@@ -20,6 +20,7 @@ from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.router import Direct, Router
 from holdfast.backend.subscriber import Subscriber
+from holdfast.backend.together import at_once, in_turn
 from holdfast.commands import Command, Reply
 from holdfast.port import Cancel, Listener, WaitOver
 
@@ -92,6 +93,8 @@ class BlockingPort(_Clock):
 
     def _drive_call(self, command: Command) -> Reply:
         return drive(self._router.call(command))
+
+    together = staticmethod(in_turn)
 
     async def sleep(self, seconds: float) -> None:
         """Let the thread sleep."""
@@ -167,6 +170,8 @@ class AsyncioPort(_Clock):
         except WireBroken as broken:
             return await direct.call(command, broken, deadline)
         return await direct.call(command, reply, deadline) if type(reply) is ReplyError else reply
+
+    together = staticmethod(at_once)
 
     async def sleep(self, seconds: float) -> None:
         """Let the task sleep."""

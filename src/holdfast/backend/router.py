@@ -8,8 +8,8 @@ from typing import Protocol
 
 from hiredis import ReplyError
 
-from holdfast.backend.deadline import Deadline, deadline_of
-from holdfast.backend.failures import WireBroken, as_error, refusal
+from holdfast.backend.deadline import Deadline, deadline_of, held_back
+from holdfast.backend.failures import WireBroken, as_error, as_moved, find_move, refusal
 from holdfast.backend.server import Server
 from holdfast.commands import Command, Reply
 from holdfast.errors import BackendError
@@ -100,6 +100,8 @@ class Direct:
             error = as_error(broken, self._server.name, doubtful)
             error.__cause__ = broken
             return [error] * len(commands)
+        if held_back(commands) is not None and (move := find_move(replies)) is not None:
+            return [as_moved(move, self._server.name, commands[0])] * len(commands)
         for index, reply in enumerate(replies):
             if type(reply) is ReplyError:
                 replies[index] = refusal(reply, self._server.name, commands[index])
@@ -110,7 +112,7 @@ class Direct:
 
         Scripts go with their text. One that the server has forgotten would be sent again after all the others.
         """
-        return await self.pipeline([_whole(command) for step in steps for command in step])
+        return await self.pipeline([command.whole for step in steps for command in step])
 
     def slots(self, keys: Sequence[str]) -> Sequence[int]:
         """Return zeros: one server can have all keys in one script."""
@@ -127,8 +129,3 @@ def unless_failed(outcomes: list[Reply]) -> list[Reply]:
         if isinstance(outcome, BackendError):
             raise outcome
     return outcomes
-
-
-def _whole(command: Command) -> Command:
-    """Return a command that the server can execute whatever it remembers."""
-    return command._replace(words=command.fallback, fallback=()) if command.fallback else command

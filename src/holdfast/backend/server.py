@@ -7,6 +7,9 @@
     answers NOSCRIPT        has the script's text    send that instead
     answers READONLY        -                        forget all connections, find the primary, send once more
 
+A pipeline that waits for its own writes is never mended in parts, since it would wait on another connection than they
+went over: its scripts go with their text, and after READONLY the next try finds the primary.
+
 Re-sending happens at most once a call, and not at all once the breaker is open or the call's deadline is over. Whatever
 is raised here counts for the breaker, but for what is the caller's own doing.
 """
@@ -21,8 +24,8 @@ from hiredis import ReplyError
 
 from holdfast._calls import drive
 from holdfast.backend.breaker import THRESHOLD, Breaker
-from holdfast.backend.deadline import Deadline
-from holdfast.backend.failures import WireBroken, code_of
+from holdfast.backend.deadline import Deadline, held_back
+from holdfast.backend.failures import WireBroken, code_of, find_move
 from holdfast.backend.link import Link
 from holdfast.commands import Command, Reply
 from holdfast.events import BreakerClosed, BreakerOpened, Event
@@ -92,6 +95,9 @@ class Server:
 
     async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Send commands together and return their replies."""
+        waits = held_back(commands) is not None
+        if waits:
+            commands = [command.whole for command in commands]
         probing = self._breaker.tripped and self._admit()
         try:
             try:
@@ -99,9 +105,10 @@ class Server:
             except WireBroken as broken:
                 self._prepare_second_try(broken, commands, probing=probing)
                 replies = await self.link.ask_all(commands, deadline)
-            for index, reply in enumerate(replies):
-                if type(reply) is ReplyError:
-                    replies[index] = await self._mend(reply, commands[index], deadline)
+            if not waits:
+                await self._mend_each(replies, commands, deadline)
+            elif (move := find_move(replies)) is not None and code_of(move) == "READONLY":
+                self.link.reset()
         except WireBroken as broken:
             self._failed(broken, probing=probing)
             raise
@@ -121,11 +128,16 @@ class Server:
             raise WireBroken("open", sent=broken.sent) from broken
         self.link.reset()
 
+    async def _mend_each(self, replies: list[Reply], commands: Sequence[Command], deadline: Deadline | None) -> None:
+        for index, reply in enumerate(replies):
+            if type(reply) is ReplyError:
+                replies[index] = await self._mend(reply, commands[index], deadline)
+
     async def _mend(self, reply: ReplyError, command: Command, deadline: Deadline | None) -> Reply:
         """Answer the two refusals that another try cures: nothing was executed, so any command may be sent again."""
         code = code_of(reply)
         if code == "NOSCRIPT" and command.fallback:
-            return await self.link.ask(command._replace(words=command.fallback, fallback=()), deadline)
+            return await self.link.ask(command.whole, deadline)
         if code == "READONLY":
             self.link.reset()
             return await self.link.ask(command, deadline)

@@ -32,8 +32,6 @@ _LOOK: Final = 0.001
 """Seconds to read what is there; all zeros would mean for ever to the kernel."""
 SPOILT: Final = -1
 """The generation of a wire that must not be used again."""
-DAY: Final = 86400.0
-"""How long a command that blocks without limit may wait before its connection counts as dead, in seconds."""
 
 
 class Wire(Protocol):
@@ -90,26 +88,31 @@ class SocketWire:
 
     def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
-        patience = self._timeout
-        if command.blocks is not None:
-            patience = command.blocks + self._timeout if command.blocks else DAY
         self._send(pack(command.words), deadline, whole=True)
         reply = INCOMPLETE
         while reply is INCOMPLETE:
-            self._receive(patience, deadline)
+            self._receive(self._timeout, deadline)
             reply = self._next()
         if self._reader.has_data():
             self._drop_rest()
         return reply
 
-    def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
-        """Send commands together and return their replies."""
+    def ask_all(
+        self, commands: Sequence[Command], deadline: Deadline | None = None, held_back: float = 0.0
+    ) -> list[Reply]:
+        """Send commands together and return their replies.
+
+        Args:
+            commands: what to send.
+            deadline: of the caller.
+            held_back: for how many seconds the server may hold replies back on purpose.
+        """
         self._send(b"".join([pack(command.words) for command in commands]), deadline, whole=len(commands) == 1)
         replies: list[Reply] = []
         while len(replies) < len(commands):
             reply = self._next()
             if reply is INCOMPLETE:
-                self._receive(self._timeout, deadline)
+                self._receive(self._timeout + held_back, deadline)
             else:
                 replies.append(reply)
         if self._reader.has_data():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Final
 
 from holdfast.errors import ConfigurationError
 from holdfast.events import BackendFailed, BreakerClosed, Event
@@ -42,6 +43,12 @@ class Counts:
     """Times that Redis could not be used, or that an entry was unreadable."""
     limited: int = 0
     """Hits that a quota refused, or would have if it were not only watching."""
+    acquired: int = 0
+    """Locks that were acquired."""
+    busy: int = 0
+    """Locks that were not acquired, since others held them."""
+    lost: int = 0
+    """Locks that were lost while they were believed to be held."""
 
     @property
     def hit_ratio(self) -> float:
@@ -61,15 +68,31 @@ class Stats(Counts):
 class Tally:
     """The counters of one pattern."""
 
-    __slots__ = ("coalesced", "errors", "fills", "hits", "limited", "misses", "pattern", "stale")
+    __slots__ = (
+        "acquired",
+        "busy",
+        "coalesced",
+        "errors",
+        "fills",
+        "hits",
+        "limited",
+        "lost",
+        "misses",
+        "pattern",
+        "stale",
+    )
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self.hits = self.misses = self.fills = self.stale = self.coalesced = self.errors = self.limited = 0
+        self.acquired = self.busy = self.lost = 0
 
     def counts(self) -> Counts:
         """Return the counters as they are now."""
-        return Counts(self.hits, self.misses, self.fills, self.stale, self.coalesced, self.errors, self.limited)
+        return Counts(**{name: getattr(self, name) for name in _COUNTED})
+
+
+_COUNTED: Final = tuple(each.name for each in fields(Counts))
 
 
 class Recorder:
@@ -123,8 +146,7 @@ class Recorder:
     def stats(self) -> Stats:
         """Return all counts."""
         patterns = {pattern: tally.counts() for pattern, tally in list(self._tallies.items())}
-        names = [each.name for each in fields(Counts)]
-        totals = {name: sum(getattr(counts, name) for counts in patterns.values()) for name in names}
+        totals = {name: sum(getattr(counts, name) for counts in patterns.values()) for name in _COUNTED}
         return Stats(**totals, patterns=patterns)
 
 

@@ -14,9 +14,9 @@ from weakref import ref
 
 from holdfast._local_slots import LocalSlots
 from holdfast.core.held_slot import Slot
+from holdfast.core.leaving import Leaving, Left
 from holdfast.core.limit_checks import Rule
 from holdfast.core.records import Recorder, Tally
-from holdfast.core.slot_leaving import Leaving, Left
 from holdfast.errors import BackendError, BackendTimeout
 from holdfast.events import LimitDegraded, Limited, SlotLost
 from holdfast.policy.decision import LimitDecision, PolicyDecision
@@ -52,7 +52,7 @@ class Slots:
     def __init__(self, recorder: Recorder, local: LocalSlots) -> None:
         self.recorder = recorder
         self._local = local
-        self._leaving = Leaving(recorder)
+        self._leaving = Leaving(recorder, scripts.leave_slot)
         self._process = object()
 
     def after_fork(self) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+LockKind: TypeAlias = Literal["lock", "semaphore", "rwlock"]
+_LOCK_KINDS: Final[tuple[LockKind, ...]] = ("lock", "semaphore", "rwlock")
 
 
 class Places(NamedTuple):
@@ -17,6 +20,21 @@ class Places(NamedTuple):
     def result(self, token: str) -> str:
         """Return the key of a result that is not kept, for those who wait under its lease."""
         return f"{self.lease}:{token}"
+
+
+class LockPlaces(NamedTuple):
+    """Where the parts of one lock are."""
+
+    held: str
+    """Who holds it: a string, or of what several may hold a sorted set."""
+    fence: str
+    """The last fencing token."""
+    queue: str
+    """Who waits, in order of arrival."""
+    alive: str
+    """Until when each of those counts as waiting."""
+    news: str
+    """The channel that tells who may try."""
 
 
 class Names:
@@ -68,6 +86,27 @@ class Names:
             if name.startswith(start) and name.endswith("}"):
                 return name[len(start) : -1]
         return None
+
+    def lock(self, kind: LockKind, name: str) -> LockPlaces:
+        """Return where the parts of a lock are.
+
+        Args:
+            kind: what holds together: one lock, the permits of a semaphore, or readers and writers.
+            name: escaped and shortened.
+        """
+        held = f"{self._start}{kind}:{{{name}}}"
+        return LockPlaces(
+            held, f"{held}:fence", f"{held}:queue", f"{held}:alive", f"{self._start}{kind}-news:{{{name}}}"
+        )
+
+    def lock_at(self, held: str) -> tuple[LockKind, LockPlaces]:
+        """Return what kind of lock a key holds, and where its parts are."""
+        kind, _, name = held[len(self._start) :].partition(":{")
+        for known in _LOCK_KINDS:
+            if kind == known:
+                return known, self.lock(known, name[:-1])
+        msg = f"{kind!r} is no kind of lock"
+        raise ValueError(msg)
 
     @property
     def patterns(self) -> tuple[str, str]:

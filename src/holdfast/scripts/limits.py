@@ -87,6 +87,6 @@ def keep_slot(key: str, *, token: str, seconds: float) -> Command:
     return _KEEP.command((key,), (token, milliseconds(seconds)))
 
 
-def leave_slot(key: str, *, token: str) -> Command:
+def leave_slot(key: str, token: str) -> Command:
     """Give a slot back; the reply is 1, or 0 if it was lost."""
     return _LEAVE.command((key,), (token,))

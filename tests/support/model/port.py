@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from holdfast.backend.slots import slot_of
+from holdfast.backend.together import in_turn
 from holdfast.commands import Command, Reply
 from holdfast.errors import BackendError
 from holdfast.port import Cancel, Listener, WaitOver
@@ -73,6 +74,10 @@ class WorldPort:
         if not self._world.cluster:
             return await self.pipeline([command for group in steps for command in group])
         return [reply for group in steps for reply in await self.pipeline(group)]
+
+    async def together(self, calls: Sequence[Coroutine[Any, Any, T]]) -> list[T]:
+        """Run calls one after the other, in either colour."""
+        return await in_turn(calls)
 
     def slots(self, keys: Sequence[str]) -> Sequence[int]:
         return [slot_of(key) if self._world.cluster else 0 for key in keys]

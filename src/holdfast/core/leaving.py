@@ -1,7 +1,8 @@
-"""Giving slots back: at once, or as soon as Redis can be reached again.
+"""Giving slots and locks back: at once, or as soon as Redis can be reached again.
 
 A slot that was not given back, or that was taken without our hearing of it, keeps others out until its lease runs out.
 So it is remembered, and one piece of work that all such slots of a layer share gives them back, and ends with the last.
+What is said of slots here is true of locks.
 
 Who has not heard whether his slot was taken may give it back too early: on another connection he overtakes himself, and
 is told that there was nothing to give back. That proves nothing, so he comes again, after pauses that grow with the
@@ -10,17 +11,18 @@ time since: a slot that is taken so many seconds late keeps others out for about
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, NamedTuple
 
 from holdfast._orphans import Orphans
+from holdfast.commands import Command
 from holdfast.core.records import Recorder, Tally
 from holdfast.core.sending import chunks, send
 from holdfast.errors import BackendError
 from holdfast.port import Port
-from holdfast.scripts import limits as scripts
 
 _RETRY: Final = 0.25
 """Seconds between two tries; while the circuit breaker is open they cost nothing."""
@@ -60,10 +62,17 @@ class _Doubt:
 
 
 class Leaving:
-    """Gives back the slots of one layer."""
+    """Gives back the slots, or the locks, of one layer."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, command: Callable[[str, str], Command]) -> None:
+        """Set it up.
+
+        Args:
+            recorder: where failures are told.
+            command: makes what gives a slot back, of its key and token; the reply is 1, or 0 if Redis does not know it.
+        """
         self._recorder = recorder
+        self._command = command
         self._orphans = Orphans()
         self._doubts: dict[str, _Doubt] = {}
         """By token; only of orphans."""
@@ -88,7 +97,7 @@ class Leaving:
             tally: where a failure is counted.
         """
         try:
-            found = await port.call(scripts.leave_slot(left.key, token=left.token)._replace(patience=budget))
+            found = await port.call(self._command(left.key, left.token)._replace(patience=budget))
         except BackendError as error:
             self._recorder.backend_failed(tally, "leave", error)
             self.renounce(port, left)
@@ -133,7 +142,7 @@ class Leaving:
         known = self._orphans.left(now)
         self._forget_doubts(now)
         for chunk in chunks([each for each in known if self._is_due(each[1], now)]):
-            commands = [scripts.leave_slot(key, token=token)._replace(patience=self._patience) for key, token in chunk]
+            commands = [self._command(key, token)._replace(patience=self._patience) for key, token in chunk]
             try:
                 replies = await send(port, commands)
             except BackendError:

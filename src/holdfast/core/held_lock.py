@@ -1,0 +1,88 @@
+"""One lock that is held: what this process knows of its lease.
+
+    state     held    renewed   lost                     given back
+    held      True    yes       False, until `until`     no
+    lost      True    no        True                     no, or nothing was left to give back
+    left      False   no        as it was then           yes, or being done
+
+`until` is counted from before the command was sent, on a clock that never jumps: Redis keeps the lock at least as long,
+as far as both clocks go at the same speed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Literal, TypeAlias
+
+from holdfast.core.lock_claims import Claim
+
+Reason: TypeAlias = Literal["expired", "taken", "lifetime"]
+"""Why a lock was lost: its lease ran out before it could be renewed; Redis knows of another holder, or of none; it was
+held for as long as it may be."""
+
+
+class Hold:
+    """One lock that is held."""
+
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_process",
+        "claim",
+        "ends",
+        "fence",
+        "in_doubt",
+        "is_left",
+        "member",
+        "on_loss",
+        "reason",
+        "renew_at",
+        "seconds",
+        "token",
+        "until",
+        "version",
+    )
+
+    def __init__(self, claim: Claim, token: str, fence: int, process: object, clock: Callable[[], float]) -> None:
+        self.claim = claim
+        self.token = token
+        self.member = claim.member(token)
+        self.fence = fence
+        self.seconds = claim.lease
+        """How long each lease is."""
+        self.until = 0.0
+        """When the lease has run out at the latest, on `clock`."""
+        self.ends = inf
+        """When it is renewed no more."""
+        self.renew_at = 0.0
+        self.version = 0
+        """Another one whenever its lease is changed on request: what was asked before must not count after."""
+        self.reason: Reason | None = None
+        """Why it was lost; None if that is not known to have happened."""
+        self.is_left = False
+        """Whether it was given back, or is being given back."""
+        self.in_doubt = False
+        """Whether it may have been given back without our hearing of it."""
+        self.on_loss: Callable[[], object] | None = None
+        self._process = process
+        self._clock = clock
+
+    def is_of(self, process: object) -> bool:
+        """Say whether it was taken in this process: in a forked child it is the parent's."""
+        return self._process is process
+
+    def leased(self, asked: float, seconds: float) -> None:
+        """Note a new lease, asked for at an instant."""
+        self.until = asked + seconds
+        self.renew_at = asked + seconds / 3
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which it is certainly held if nobody renews it."""
+        return 0.0 if self.reason is not None else max(0.0, self.until - self._clock())
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else may hold it."""
+        return self.reason is not None or (not self.is_left and self._clock() >= self.until)

@@ -1,0 +1,120 @@
+"""Renewing what is held: one piece of work for all locks of a layer that have leases of the same length.
+
+It runs on the blocking port even for async callers, so that a busy event loop does not lose its locks. A renewal that
+fails is tried again until the lease has run out; one that is refused proves that the lock is lost. Nothing is ever
+taken anew: who has lost a lock may be working beside its next holder, and must be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from math import inf
+from typing import Final
+
+from holdfast._renewals import Renewals
+from holdfast.commands import Reply
+from holdfast.core.held_lock import Hold, Reason
+from holdfast.core.records import Recorder
+from holdfast.core.sending import chunks
+from holdfast.errors import BackendError
+from holdfast.events import LockLost
+from holdfast.port import Port
+
+_ROUNDS: Final = 9
+"""How often in a lease it is looked what is due: a third after it was taken, and after a failure soon again."""
+_LONGEST_PAUSE: Final = 1.0
+_SHORTEST_PAUSE: Final = 0.005
+_LONGEST: Final = 0.1
+"""Seconds that a renewal may take where the pause between two is shorter: those of all threads follow one another."""
+
+
+class LockRenewing:
+    """Keeps the locks of one layer."""
+
+    def __init__(self, recorder: Recorder, port: Port) -> None:
+        """Set it up.
+
+        Args:
+            recorder: where losses and failures are told.
+            port: the blocking one.
+        """
+        self._recorder = recorder
+        self._port = port
+        self._renewals = Renewals[Hold]()
+
+    def after_fork(self) -> None:
+        """In a child process: what is held is the parent's."""
+        self._renewals.after_fork()
+
+    def add(self, hold: Hold) -> None:
+        """Renew a lock until it is removed or lost."""
+        if self._renewals.add(hold):
+            seconds = hold.seconds
+            pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, seconds / _ROUNDS))
+            self._port.every(pause, partial(self._renew_all, seconds, max(pause, min(_LONGEST, seconds / 3))))
+
+    def remove(self, hold: Hold) -> None:
+        """Renew a lock no more."""
+        self._renewals.remove(hold)
+
+    def lose(self, hold: Hold, reason: Reason) -> None:
+        """Note that a lock is lost, and tell whoever wants to know, once."""
+        if hold.reason is not None:
+            return
+        hold.reason = reason
+        self.remove(hold)
+        hold.claim.tally.lost += 1
+        if self._recorder.hooks:
+            self._recorder.emit(LockLost(hold.claim.tally.pattern, hold.claim.places.held, reason))
+        if hold.on_loss is not None:
+            hold.on_loss()
+
+    async def _renew_all(self, seconds: float, patience: float) -> bool:
+        """Renew what is due; say whether to come again."""
+        try:
+            due = [hold for hold in self._renewals.of_length(seconds) if self._is_due(hold)]
+            for chunk in chunks(due):
+                await self._renew(chunk, patience)
+        except BaseException:
+            self._renewals.end(seconds)
+            raise
+        return self._renewals.go_on(seconds)
+
+    def _is_due(self, hold: Hold) -> bool:
+        now = self._port.monotonic()
+        if hold.is_left:
+            return False
+        if now >= hold.until:
+            self.lose(hold, "lifetime" if hold.until >= hold.ends else "expired")
+            return False
+        return now >= hold.renew_at and hold.until < hold.ends
+
+    async def _renew(self, holds: Sequence[Hold], patience: float) -> None:
+        asked = self._port.monotonic()
+        versions = [hold.version for hold in holds]
+        lengths = [min(hold.seconds, hold.ends - asked) for hold in holds]
+        commands = [
+            hold.claim.keep(hold.member, length)._replace(patience=patience)
+            for hold, length in zip(holds, lengths, strict=True)
+        ]
+        try:
+            outcomes = await self._port.outcomes(commands)
+        except BackendError as error:
+            outcomes = [error] * len(holds)
+        for hold, version, length, outcome in zip(holds, versions, lengths, outcomes, strict=True):
+            if not hold.is_left and hold.version == version:
+                self._note(hold, asked, length, outcome)
+
+    def _note(self, hold: Hold, asked: float, length: float, outcome: Reply) -> None:
+        if isinstance(outcome, BackendError):  # it may be back in time
+            self._recorder.backend_failed(hold.claim.tally, "keep", outcome)
+        elif outcome:
+            hold.leased(asked, length)
+        else:
+            self.lose(hold, "taken")
+
+
+def ends_at(asked: float, max_lifetime: float | None) -> float:
+    """Return when a lock that was asked for at an instant is renewed no more."""
+    return inf if max_lifetime is None else asked + max_lifetime

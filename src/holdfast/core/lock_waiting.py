@@ -1,0 +1,211 @@
+"""Waiting for a lock: seated in the lobby, looking when it is worth it.
+
+What wakes: the news that a lock was given back, a call from the queue, the end of the lease that was seen, and now and
+then a look without reason, since messages may be lost. No connection is held meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from holdfast._lobby import Lobby, Seat, Seen
+from holdfast.core.held_lock import Hold
+from holdfast.core.lock_claims import WAITING, Claim
+from holdfast.core.locking import HeldLocks, Trial
+from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable, LockLost, LockNotAcquired
+from holdfast.events import LockAcquired, LockBusy
+from holdfast.policy.waiting import pause
+from holdfast.port import Port, WaitOver
+
+_OUTAGE: Final = 10.0
+"""Seconds for which those who wait put up with a Redis that cannot be asked."""
+_AWAY: Final = 0.1
+"""Seconds between two tries meanwhile; while the circuit breaker is open they cost nothing."""
+_BEHIND: Final = 5.0
+"""Seconds after which whoever waits behind another looks whether that one is still there."""
+_QUEUED: Final = WAITING / 4
+"""Seconds between two looks of a caller in the queue, so that it goes on counting as waiting."""
+_LEEWAY: Final = 0.002
+
+
+class Locks(HeldLocks):
+    """The locks of one layer."""
+
+    async def acquire(self, port: Port, claim: Claim, token: str) -> Hold:
+        """Take a lock, waiting as long as the claim says, and have it renewed.
+
+        Raises:
+            LockNotAcquired: others held it all the time.
+            BackendError: Redis could not be asked for a while.
+        """
+        trial = Trial(self, port, claim, token)
+        began = port.monotonic()
+        try:
+            hold = await _first(self, trial)
+            if hold is None and claim.wait != 0:
+                hold = await _wait(self, port, trial, began)
+            if hold is None:
+                await trial.give_up()
+        except Exception:
+            await trial.give_up()
+            raise
+        except BaseException:
+            trial.give_up_at_last()
+            raise
+        waited = port.monotonic() - began
+        if hold is None:
+            claim.tally.busy += 1
+            if self.recorder.hooks:
+                self.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, waited))
+            raise LockNotAcquired(_busy(claim, waited))
+        self.renewing.add(hold)
+        claim.tally.acquired += 1
+        if self.recorder.hooks:
+            self.recorder.emit(LockAcquired(claim.tally.pattern, claim.places.held, waited))
+        return hold
+
+    async def acquire_all(self, port: Port, claims: Sequence[Claim]) -> list[Hold]:
+        """Take several locks one after the other, all of them or none; their claims wait together.
+
+        Two callers never wait for each other if all take them in the same order.
+        """
+        holds: list[Hold] = []
+        began = port.monotonic()
+        try:
+            for claim in claims:
+                wait = None if claim.wait is None else max(0.0, began + claim.wait - port.monotonic())
+                holds.append(await self.acquire(port, replace(claim, wait=wait), port.token()))
+        except Exception:
+            await self.release_all(port, holds)
+            raise
+        except BaseException:
+            for hold in holds:
+                self.release_at_last(port, hold)
+            raise
+        return holds
+
+    async def release_all(self, port: Port, holds: Sequence[Hold]) -> None:
+        """Give locks back that are of no use; what cannot be given back now is given back later."""
+        left = list(holds)
+        try:
+            while left:
+                with suppress(LockLost, BackendError):
+                    await self.release(port, left[-1])
+                left.pop()
+        except BaseException:
+            for hold in left:
+                self.release_at_last(port, hold)
+            raise
+
+
+async def _first(locks: Locks, trial: Trial) -> Hold | None:
+    """Ask at once, unless others of this process wait already: a caller who waits, too, comes after them."""
+    claim = trial.claim
+    waits = claim.wait != 0
+    if waits and not claim.queues and locks.lobbies.find(claim.places.news) is not None:
+        return None
+    try:
+        answer = await trial.ask(waits=waits)
+    except BackendError as error:
+        locks.recorder.backend_failed(claim.tally, "take", error)
+        if waits and isinstance(error, BackendTimeout | BackendUnavailable):
+            return None
+        raise
+    return answer if isinstance(answer, Hold) else None
+
+
+async def _wait(locks: Locks, port: Port, trial: Trial, began: float) -> Hold | None:
+    """Wait for a lock; None if the time is over."""
+    claim = trial.claim
+    seat = Seat(trial.member if claim.queues else "", port.lifeline())
+    lobby = locks.lobbies.join(claim.places.news, seat, port)
+    waiting = _Waiting(locks, port, trial, lobby, seat)
+    deadline = None if claim.wait is None else began + claim.wait
+    try:
+        while True:
+            hold, look_at = await waiting.look()
+            if hold is not None:
+                return hold
+            now = port.monotonic()
+            if deadline is not None and now >= deadline:
+                return None
+            until = look_at if deadline is None else min(look_at, deadline)
+            try:
+                await port.wait(seat.armed, max(0.0, until - now))
+            except WaitOver:
+                waiting.polls += 1
+    finally:
+        locks.lobbies.leave(claim.places.news, seat)
+
+
+class _Waiting:
+    """One caller in the lobby."""
+
+    def __init__(self, locks: Locks, port: Port, trial: Trial, lobby: Lobby, seat: Seat) -> None:
+        self._locks = locks
+        self._port = port
+        self._trial = trial
+        self._lobby = lobby
+        self._seat = seat
+        self._look_at = 0.0
+        self.polls = 0
+        """How often it was looked for no other reason than that time had passed."""
+
+    async def look(self) -> tuple[Hold | None, float]:
+        """Look if that is worth it. Return the lock, or None, and when to look again if nothing rings before."""
+        lobby, seat, now = self._lobby, self._seat, self._port.monotonic()
+        seat.arm()
+        if not lobby.is_in_front(seat):
+            return None, now + self._spread(_BEHIND)
+        news = lobby.news
+        known = not seat.member and lobby.seen.news is news and now < lobby.seen.until
+        if known and now < self._look_at:
+            return None, self._look_at
+        if known and not self._look_at:  # whoever was in front before has just seen it taken
+            return None, self._plan(lobby.seen.until)
+        return await self._ask(news)
+
+    async def _ask(self, news: object) -> tuple[Hold | None, float]:
+        lobby, port = self._lobby, self._port
+        try:
+            answer = await self._trial.ask(waits=True)
+        except BackendError as error:
+            self._locks.recorder.backend_failed(self._trial.claim.tally, "take", error)
+            self._bear(error)
+            return None, port.monotonic() + self._spread(_AWAY)
+        lobby.away_since = None
+        until = answer.until
+        lobby.seen = Seen(news, until)
+        if isinstance(answer, Hold):
+            return answer, until
+        return None, self._plan(until)
+
+    def _plan(self, until: float) -> float:
+        """Return when to look again, if `until` then the lease ends that was seen."""
+        port, now = self._port, self._port.monotonic()
+        lasts = max(0.0, until - now)
+        if self._seat.member:
+            self._look_at = now + min(self._spread(_QUEUED), lasts + _LEEWAY)
+        else:
+            self._look_at = now + pause(self.polls, lasts, port.random(), hears=self._lobby.hears)
+        return self._look_at
+
+    def _bear(self, error: BackendError) -> None:
+        """Put up with a Redis that is away, but not for ever; what it refuses, waiting does not mend."""
+        now, lobby = self._port.monotonic(), self._lobby
+        if lobby.away_since is None:
+            lobby.away_since = now
+        if not isinstance(error, BackendTimeout | BackendUnavailable) or now - lobby.away_since >= _OUTAGE:
+            raise error
+
+    def _spread(self, seconds: float) -> float:
+        return seconds * (0.75 + 0.5 * self._port.random())
+
+
+def _busy(claim: Claim, waited: float) -> str:
+    how = f" for the {waited:.3g} s that it was waited for" if claim.wait else ""
+    advice = "wait longer, or try again later" if claim.wait else "try again later, or say how long to wait: wait='5s'"
+    return f"the {claim.what} {claim.name!r} is held by others{how}: {advice}"

@@ -1,0 +1,395 @@
+"""Locks as whoever holds them sees them, in both colours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Protocol, Self
+
+from holdfast._calls import drive
+from holdfast._durations import seconds
+from holdfast.core.held_lock import Hold
+from holdfast.errors import BackendError, LockError, LockLost
+from holdfast.port import BlockingPort, Port
+from holdfast.typing import Duration
+
+
+class Keeper(Protocol):
+    """What can say of a lock whether it is held, extend it and give it back: one Redis, or several that vote."""
+
+    process: object
+    """Stands for this process: another one in a forked child."""
+
+    async def release(self, port: Port, hold: Hold) -> None:
+        """Give a lock back; see `HeldLocks.release`."""
+        ...
+
+    def release_at_last(self, port: Port, hold: Hold) -> None:
+        """Give a lock back for a caller who was cancelled or interrupted."""
+        ...
+
+    async def extend(self, port: Port, hold: Hold, seconds: float) -> None:
+        """Let a lock last `seconds` from now."""
+        ...
+
+    def check(self, hold: Hold) -> None:
+        """Raise `LockLost` if a lock is not held any more."""
+        ...
+
+
+class Grip:
+    """One lock that its owner holds, and may enter again."""
+
+    __slots__ = ("count", "hold", "key")
+
+    def __init__(self, key: tuple[str, object], hold: Hold) -> None:
+        self.key = key
+        self.hold = hold
+        self.count = 1
+
+
+Grips = dict[tuple[str, object], Grip]
+"""What is held now, by its key in Redis and its owner."""
+
+
+class Ground(Protocol):
+    """What locks stand on: an engine, or several layers that vote."""
+
+    @property
+    def keeper(self) -> Keeper:
+        """What keeps the locks."""
+        ...
+
+    @property
+    def blocking(self) -> BlockingPort:
+        """The port of threads."""
+        ...
+
+    @property
+    def asyncio(self) -> Port:
+        """The port of tasks."""
+        ...
+
+    @property
+    def grips(self) -> Grips:
+        """What is held in blocks, and by whom."""
+        ...
+
+
+class Held:
+    """A lock that is held. It can be given back by any thread or task, and is a context manager that does so."""
+
+    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done")
+
+    def __init__(self, ground: Ground, hold: Hold, grip: Grip | None = None) -> None:
+        self._ground = ground
+        self._hold = hold
+        self._grip = grip
+        self._is_done = False
+
+    @property
+    def name(self) -> str:
+        """What the lock is called."""
+        return self._hold.claim.name
+
+    @property
+    def token(self) -> str:
+        """What this acquisition is called in Redis; no other has the same."""
+        return self._hold.token
+
+    @property
+    def fencing_token(self) -> int:
+        """A number that grows with each acquisition of this name.
+
+        Give it along to the resource that the lock protects; one that remembers the greatest it has seen, and refuses
+        smaller ones, is safe from holders that have lost the lock without knowing.
+        """
+        return self._hold.fence
+
+    @property
+    def lost(self) -> bool:
+        """Whether somebody else may hold it now, as far as this process knows."""
+        return self._hold.lost or self._is_foreign()
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which it is certainly held if nobody renews it, 0 once it is lost or given back."""
+        return 0.0 if self._is_done else self._hold.remaining
+
+    def _is_foreign(self) -> bool:
+        """Say whether it belongs to the process that this one was forked from."""
+        return not self._hold.is_of(self._ground.keeper.process)
+
+    def check(self) -> None:
+        """Raise if it is not held any more, as far as this process knows. It asks nobody, and costs next to nothing.
+
+        Raises:
+            LockLost: it was lost, or given back.
+        """
+        self._ground.keeper.check(self._hold)
+
+    def extend(self, lease: Duration | None = None) -> None:
+        """Let it last for `lease` from now, and as long after each renewal from then on.
+
+        Args:
+            lease: None is as long as before.
+
+        Raises:
+            LockLost: it is not held any more.
+            BackendError: Redis cannot be reached: whether it lasts longer is not known.
+        """
+        drive(self._extend(self._ground.blocking, lease))
+
+    async def aextend(self, lease: Duration | None = None) -> None:
+        """Do what `extend` does, for async callers."""
+        await self._extend(self._ground.asyncio, lease)
+
+    async def _extend(self, port: Port, lease: Duration | None) -> None:
+        length = self._hold.seconds if lease is None else seconds(lease, "lease")
+        await self._ground.keeper.extend(port, self._hold, length)
+
+    def release(self) -> None:
+        """Give it back. A second time does nothing.
+
+        Raises:
+            LockLost: it was not held any more: somebody else may have held it meanwhile.
+            BackendError: Redis cannot be reached. It is tried again in the background, and may be repeated here.
+        """
+        drive(self.release_on(self._ground.blocking))
+
+    async def arelease(self) -> None:
+        """Do what `release` does, for async callers."""
+        await self.release_on(self._ground.asyncio)
+
+    async def release_on(self, port: Port) -> None:
+        """Give it back over a port. For the modules of holdfast only."""
+        if self._lets_go():
+            await self._ground.keeper.release(port, self._hold)
+
+    def release_at_last(self, port: Port) -> None:
+        """Give it back for a caller who was cancelled or interrupted. For the modules of holdfast only."""
+        if self._lets_go():
+            self._ground.keeper.release_at_last(port, self._hold)
+
+    def _lets_go(self) -> bool:
+        """Say whether the lock itself is to be given back: not by whoever has entered it again."""
+        if self._is_done:
+            return self._hold.in_doubt
+        self._is_done = True
+        grip = self._grip
+        if grip is None:
+            return True
+        grip.count -= 1
+        if grip.count:
+            return False
+        if self._ground.grips.get(grip.key) is grip:
+            del self._ground.grips[grip.key]
+        return True
+
+    async def leave_block(self, port: Port, error: BaseException | None) -> None:
+        """Give it back at the end of a block, whose own error comes first. For the modules of holdfast only.
+
+        A Redis that cannot be reached is no error of the block: it was told, and the lock is given back later.
+        """
+        if self._is_foreign():
+            return
+        try:
+            await self.release_on(port)
+        except LockLost:
+            if error is None:
+                raise
+        except BackendError:
+            return
+
+    def told_of_loss(self, told: Callable[[], object]) -> None:
+        """Have `told` called, in any thread, when it is lost. For the modules of holdfast only."""
+        if self._hold.on_loss is None:
+            self._hold.on_loss = told
+            if self._hold.lost:
+                told()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        drive(self.leave_block(self._ground.blocking, error))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.leave_block(self._ground.asyncio, error)
+
+    def __repr__(self) -> str:
+        state = "given back" if self._is_done else "lost" if self.lost else "held"
+        return f"<Held {self._hold.claim.what} {self.name!r}, {state}>"
+
+
+class MultiHeld:
+    """Several locks that are held together."""
+
+    __slots__ = ("_ground", "held")
+
+    def __init__(self, ground: Ground, held: Sequence[Held]) -> None:
+        self._ground = ground
+        self.held: tuple[Held, ...] = tuple(held)
+        """The locks, in the order of their names."""
+
+    @property
+    def fencing_tokens(self) -> dict[str, int]:
+        """The fencing token of each name, see `Held.fencing_token`."""
+        return {each.name: each.fencing_token for each in self.held}
+
+    @property
+    def lost(self) -> bool:
+        """Whether one of them is lost."""
+        return any(each.lost for each in self.held)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds for which all of them are certainly held if nobody renews them."""
+        return min(each.remaining for each in self.held)
+
+    def check(self) -> None:
+        """Raise `LockLost` if one of them is not held any more, as far as this process knows."""
+        for each in self.held:
+            each.check()
+
+    def extend(self, lease: Duration | None = None) -> None:
+        """Let all of them last for `lease` from now; see `Held.extend`."""
+        for each in self.held:
+            each.extend(lease)
+
+    async def aextend(self, lease: Duration | None = None) -> None:
+        """Do what `extend` does, for async callers."""
+        for each in self.held:
+            await each.aextend(lease)
+
+    def release(self) -> None:
+        """Give all of them back, also if one is lost; then raise what was the first error, see `Held.release`."""
+        drive(self._leave_all(self._ground.blocking, lambda each: each.release_on(self._ground.blocking)))
+
+    async def arelease(self) -> None:
+        """Do what `release` does, for async callers."""
+        await self._leave_all(self._ground.asyncio, lambda each: each.release_on(self._ground.asyncio))
+
+    async def leave_block(self, port: Port, error: BaseException | None) -> None:
+        """Give all of them back at the end of a block. For the modules of holdfast only."""
+        await self._leave_all(port, lambda each: each.leave_block(port, error))
+
+    async def _leave_all(self, port: Port, leave: Callable[[Held], Awaitable[None]]) -> None:
+        error: Exception | None = None
+        left = list(self.held)
+        try:
+            while left:
+                try:
+                    await leave(left[-1])
+                except (LockLost, BackendError) as raised:
+                    error = error or raised
+                left.pop()
+        except BaseException:  # the others are given back all the same
+            for each in left:
+                each.release_at_last(port)
+            raise
+        if error is not None:
+            raise error
+
+    def told_of_loss(self, told: Callable[[], object]) -> None:
+        """Have `told` called when one of them is lost. For the modules of holdfast only."""
+        for each in self.held:
+            each.told_of_loss(told)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        drive(self.leave_block(self._ground.blocking, error))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.leave_block(self._ground.asyncio, error)
+
+    def __repr__(self) -> str:
+        return f"<MultiHeld {', '.join(repr(each.name) for each in self.held)}>"
+
+
+_current: ContextVar[tuple[Held | MultiHeld, ...]] = ContextVar("holdfast_held", default=())
+
+
+def current_lock() -> Held | MultiHeld:
+    """Return the lock of the innermost block, or function with `locked`, around the caller.
+
+    Example:
+        >>> from holdfast import Layer, current_lock
+        >>> layer = Layer("memory://current-lock-example")
+        >>> @layer.locked("import")
+        ... def load() -> bool:
+        ...     return current_lock().lost
+        >>> load()
+        False
+
+    Raises:
+        LockError: there is none.
+    """
+    held = _current.get()
+    if not held:
+        msg = "no lock is held around this code: call current_lock() in a block of a lock, or under @locked"
+        raise LockError(msg)
+    return held[-1]
+
+
+def note_entered(held: Held | MultiHeld) -> None:
+    """Note what `current_lock` returns from now on, in this context."""
+    _current.set((*_current.get(), held))
+
+
+def note_left(held: Held | MultiHeld) -> None:
+    """Note that a block is left; in another context than where it was entered there is nothing to do."""
+    known = _current.get()
+    if held in known:
+        _current.set(tuple(each for each in known if each is not held))
+
+
+class Canceller:
+    """Cancels the task that made it, from any thread, when its lock is lost."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            msg = "cancel_on_loss=True needs a task to cancel: use it in code that asyncio runs as a task"
+            raise RuntimeError(msg)
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._cancelling = task.cancelling()
+        self._has_fired = False
+        self._is_over = False
+
+    def __call__(self) -> None:
+        """Cancel the task soon, in its loop."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if not self._is_over:
+            self._has_fired = True
+            self._task.cancel("the lock was lost")
+
+    def end(self, error: BaseException | None) -> bool:
+        """Cancel no more; say whether the error is the cancellation from here, and nobody else's."""
+        self._is_over = True
+        if not self._has_fired:
+            return False
+        return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)

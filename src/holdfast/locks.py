@@ -1,0 +1,279 @@
+"""Locks as users make them: `layer.lock`, semaphores, readers and writers, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Generic, TypeVar, Unpack
+
+from holdfast._calls import drive
+from holdfast.commands import Command
+from holdfast.core.lock_claims import Claim
+from holdfast.engine import Engine
+from holdfast.entered import Entered, current_owner
+from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
+from holdfast.lock_handles import Canceller, Grip, Held, MultiHeld, note_entered, note_left
+from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions, Terms, checked_count, checked_terms
+from holdfast.options import refuse_unknown
+from holdfast.policy.keys import guard
+from holdfast.policy.names import LockKind
+from holdfast.port import Port
+
+H = TypeVar("H", Held, MultiHeld)
+
+_MICROSECONDS: Final = 1_000_000
+
+
+class Block(Generic[H]):
+    """A lock, or several, as a context manager of both colours.
+
+    One object may be entered many times, by many threads and tasks at once: each gets a handle of its own.
+    """
+
+    def __init__(self, engine: Engine, terms: Terms, what: str) -> None:
+        self._engine = engine
+        self._terms = terms
+        self._entered: Entered[tuple[H, Canceller | None]] = Entered(what)
+
+    async def _take(self, port: Port, *, in_block: bool) -> H:
+        raise NotImplementedError
+
+    def acquire(self) -> H:
+        """Take it, and return a handle that gives it back.
+
+        Keep the handle: a lock whose handle is forgotten is not renewed, and lost when its lease has run out.
+
+        Raises:
+            LockNotAcquired: others held it for as long as `wait` says.
+            BackendError: Redis cannot be reached.
+        """
+        self._refuse_to_cancel("acquire()")
+        return drive(self._take(self._engine.blocking, in_block=False))
+
+    async def aacquire(self) -> H:
+        """Do what `acquire` does, for async callers."""
+        self._refuse_to_cancel("aacquire()")
+        return await self._take(self._engine.asyncio, in_block=False)
+
+    def _refuse_to_cancel(self, verb: str) -> None:
+        if self._terms.cancel_on_loss:
+            msg = f"cancel_on_loss=True cancels an `async with` block; {verb} has none: look at .lost, or call check()"
+            raise ConfigurationError(msg)
+
+    def __enter__(self) -> H:
+        self._refuse_to_cancel("a plain `with`")
+        held = drive(self._take(self._engine.blocking, in_block=True))
+        note_entered(held)
+        return self._entered.push((held, None), current_owner())[0]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held, _ = self._entered.pop(current_owner())
+        note_left(held)
+        drive(held.leave_block(self._engine.blocking, error))
+
+    async def __aenter__(self) -> H:
+        canceller = Canceller() if self._terms.cancel_on_loss else None
+        held = await self._take(self._engine.asyncio, in_block=True)
+        note_entered(held)
+        if canceller is not None:
+            held.told_of_loss(canceller)
+        return self._entered.push((held, canceller), current_owner())[0]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held, canceller = self._entered.pop(current_owner())
+        note_left(held)
+        was_cancelled_here = canceller is not None and canceller.end(error)
+        await held.leave_block(self._engine.asyncio, error)
+        if was_cancelled_here:
+            msg = f"{held!r} was lost, and its block cancelled: another may hold it now"
+            raise LockLost(msg) from error
+
+
+class Lock(Block[Held]):
+    """One lock: plain, of readers or writers, or one permit of a semaphore.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> layer = Layer("memory://lock-example")
+        >>> with layer.lock("import", lease=30) as held:
+        ...     held.lost
+        False
+    """
+
+    def __init__(self, engine: Engine, claim: Claim, terms: Terms) -> None:
+        super().__init__(engine, terms, "a lock")
+        self._claim = claim
+
+    def locked(self) -> bool:
+        """Return whether anybody holds it now, in any process. It may be old news when it arrives."""
+        return bool(self._engine.blocking.call_now(self._exists()))
+
+    async def alocked(self) -> bool:
+        """Do what `locked` does, for async callers."""
+        return bool(await self._engine.asyncio.call(self._exists()))
+
+    def _exists(self) -> Command:
+        key = self._claim.places.held
+        return Command(("EXISTS", key), (key,), True)
+
+    async def _take(self, port: Port, *, in_block: bool) -> Held:
+        engine, claim = self._engine, self._claim
+        if engine.off.get():
+            return Held(engine, engine.locks.pretend(claim, port.token(), int(port.now() * _MICROSECONDS)))
+        key = claim.places.held, current_owner()
+        known = engine.grips.get(key)
+        if known is not None and not known.hold.lost:
+            if not self._terms.reentrant:
+                raise LockNotAcquired(_held_here(claim))
+            known.count += 1
+            return Held(engine, known.hold, known)
+        hold = await engine.locks.acquire(port, claim, port.token())
+        return Held(engine, hold, _grip(engine, claim, key, hold) if in_block or self._terms.reentrant else None)
+
+    def __repr__(self) -> str:
+        return f"<{self._claim.what.capitalize()} {self._claim.name!r}>"
+
+
+class MultiLock(Block[MultiHeld]):
+    """Several locks at once: all of them, or none."""
+
+    def __init__(self, engine: Engine, claims: Iterable[Claim], terms: Terms) -> None:
+        super().__init__(engine, terms, "several locks")
+        self._claims = tuple(claims)
+
+    async def _take(self, port: Port, *, in_block: bool) -> MultiHeld:
+        engine = self._engine
+        if engine.off.get():
+            fence = int(port.now() * _MICROSECONDS)
+            pretended = [engine.locks.pretend(claim, port.token(), fence) for claim in self._claims]
+            return MultiHeld(engine, [Held(engine, hold) for hold in pretended])
+        owner = current_owner()
+        for claim in self._claims:
+            known = engine.grips.get((claim.places.held, owner))
+            if known is not None and not known.hold.lost:
+                raise LockNotAcquired(_held_here(claim))
+        holds = await engine.locks.acquire_all(port, self._claims)
+        grips = [
+            _grip(engine, claim, (claim.places.held, owner), hold) if in_block else None
+            for claim, hold in zip(self._claims, holds, strict=True)
+        ]
+        return MultiHeld(engine, [Held(engine, hold, grip) for hold, grip in zip(holds, grips, strict=True)])
+
+    def __repr__(self) -> str:
+        return f"<MultiLock {', '.join(repr(claim.name) for claim in self._claims)}>"
+
+
+def _grip(engine: Engine, claim: Claim, key: tuple[str, object], hold: Any) -> Grip | None:
+    """Note that an owner holds a lock. Of a semaphore one may hold several permits."""
+    if claim.mode and claim.capacity:
+        return None
+    grip = engine.grips[key] = Grip(key, hold)
+    return grip
+
+
+def _held_here(claim: Claim) -> str:
+    return (
+        f"the {claim.what} {claim.name!r} is held already by this very task or thread, which would wait for itself "
+        "for ever: leave the outer block first, or make both reentrant=True"
+    )
+
+
+class ReadWriteLock:
+    """A lock that many readers may hold together, or one writer alone.
+
+    They get it in the order in which they come: a writer who waits holds back those who come later.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> stock = Layer("memory://read-write-example").read_write_lock("stock")
+        >>> with stock.write(lease="10s") as held:
+        ...     held.lost
+        False
+    """
+
+    def __init__(self, make: Callable[..., Lock]) -> None:
+        self._make = make
+
+    def read(self, **options: Unpack[LeaseOptions]) -> Lock:
+        """Return what reads beside others; the options are those of `Layer.lock`."""
+        return self._make("r", "read lock", options)
+
+    def write(self, **options: Unpack[LeaseOptions]) -> Lock:
+        """Return what writes alone; the options are those of `Layer.lock`."""
+        return self._make("w", "write lock", options)
+
+
+def claim_of(
+    engine: Engine, name: str, terms: Terms, *, kind: LockKind = "lock", what: str = "lock", pattern: str = ""
+) -> Claim:
+    """Return what a lock of a layer comes to.
+
+    Args:
+        engine: of the layer.
+        name: escaped and shortened.
+        terms: how it is held.
+        kind: what holds together.
+        what: the kind in words.
+        pattern: under which it is counted; what it is, if that is not given.
+    """
+    if terms.min_replicas and engine.backend.topology.kind == "memory":
+        msg = "min_replicas= needs a Redis with replicas; memory:// has none"
+        raise ConfigurationError(msg)
+    return Claim(
+        name,
+        what,
+        engine.caching.names.lock(kind, name),
+        engine.recorder.tally(pattern or what),
+        terms.lease,
+        terms.wait,
+        terms.fair,
+        max_lifetime=terms.max_lifetime,
+        min_replicas=terms.min_replicas,
+    )
+
+
+def make_lock(engine: Engine, name: str, options: LockOptions) -> Lock:
+    """Return a plain lock."""
+    refuse_unknown("lock", options, LockOptions.__optional_keys__)
+    terms = checked_terms(options)
+    return Lock(engine, claim_of(engine, guard(name, "name"), terms), terms)
+
+
+def make_semaphore(engine: Engine, name: str, permits: int, options: LeaseOptions) -> Lock:
+    """Return one permit of a semaphore."""
+    refuse_unknown("semaphore", options, LeaseOptions.__optional_keys__)
+    terms = checked_terms(options)
+    claim = claim_of(engine, guard(name, "name"), terms, kind="semaphore", what="semaphore")
+    return Lock(engine, replace(claim, mode="r", capacity=checked_count(permits, "permits", 1)), terms)
+
+
+def make_read_write_lock(engine: Engine, name: str) -> ReadWriteLock:
+    """Return a lock of readers and writers."""
+    guarded = guard(name, "name")
+
+    def make(mode: Any, what: str, options: LeaseOptions) -> Lock:
+        refuse_unknown(what, options, LeaseOptions.__optional_keys__)
+        terms = checked_terms(options)
+        claim = claim_of(engine, guarded, terms, kind="rwlock", what=what)
+        return Lock(engine, replace(claim, mode=mode, capacity=0), terms)
+
+    return ReadWriteLock(make)
+
+
+def make_multi_lock(engine: Engine, names: Iterable[str], options: MultiLockOptions) -> MultiLock:
+    """Return several locks, sorted, so that no two callers wait for each other."""
+    refuse_unknown("multi_lock", options, MultiLockOptions.__optional_keys__)
+    if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+        msg = f"multi_lock takes several names, such as ['account:1', 'account:2'], not {names!r}"
+        raise ConfigurationError(msg)
+    guarded = sorted({guard(name, "name") for name in names})
+    if not guarded:
+        msg = "multi_lock needs at least one name"
+        raise ConfigurationError(msg)
+    terms = checked_terms(options)
+    return MultiLock(engine, [claim_of(engine, name, terms) for name in guarded], terms)
