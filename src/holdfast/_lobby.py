@@ -130,10 +130,14 @@ class Lobby:
         if seat is not None:
             seat.ring()
 
-    def ring(self) -> None:
-        """Have everybody look who does."""
+    def ring_front(self) -> None:
+        """Have the one look who does it for those outside of the queue."""
         self.news = object()
         self._ring_front()
+
+    def ring(self) -> None:
+        """Have everybody look who does."""
+        self.ring_front()
         for seat in list(self._called.values()):
             seat.ring()
 
@@ -193,7 +197,10 @@ class Lobbies:
             cancel()
 
     def ring(self, channel: str) -> None:
-        """Have those look who wait: the lock was given back in this process. The message may come later, or never."""
+        """Have the one in front look: a lock was given back in this process, and the message may never come.
+
+        Those in the queue are left alone: one of them is called, and a thousand others would look in vain.
+        """
         lobby = self._lobbies.get(channel)
         if lobby is not None:
-            lobby.ring()
+            lobby.ring_front()

@@ -8,7 +8,7 @@
     answers READONLY        -                        forget all connections, find the primary, send once more
 
 A pipeline that waits for its own writes is never mended in parts, since it would wait on another connection than they
-went over: its scripts go with their text, and after READONLY the next try finds the primary.
+went over. So its scripts go with their text; after READONLY the caller tries again, and its connection finds the primary.
 
 Re-sending happens at most once a call, and not at all once the breaker is open or the call's deadline is over. Whatever
 is raised here counts for the breaker, but for what is the caller's own doing.
@@ -25,7 +25,7 @@ from hiredis import ReplyError
 from holdfast._calls import drive
 from holdfast.backend.breaker import THRESHOLD, Breaker
 from holdfast.backend.deadline import Deadline, held_back
-from holdfast.backend.failures import WireBroken, code_of, find_move
+from holdfast.backend.failures import WireBroken, code_of
 from holdfast.backend.link import Link
 from holdfast.commands import Command, Reply
 from holdfast.events import BreakerClosed, BreakerOpened, Event
@@ -107,8 +107,6 @@ class Server:
                 replies = await self.link.ask_all(commands, deadline)
             if not waits:
                 await self._mend_each(replies, commands, deadline)
-            elif (move := find_move(replies)) is not None and code_of(move) == "READONLY":
-                self.link.reset()
         except WireBroken as broken:
             self._failed(broken, probing=probing)
             raise
