@@ -16,6 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from typing import NamedTuple, Protocol
 
+from holdfast.errors import BackendError
 from holdfast.port import Cancel, Listener
 
 
@@ -82,6 +83,8 @@ class Lobby:
         self.seen = _NOTHING
         self.away_since: float | None = None
         """Since when Redis cannot be asked, on the port's monotonic clock; None while it can."""
+        self.trouble: BackendError | None = None
+        """Why it cannot."""
         self.cancel: Cancel | None = None
 
     def __bool__(self) -> bool:
@@ -161,12 +164,16 @@ class Lobbies:
     """The lobbies of one layer."""
 
     def __init__(self) -> None:
-        self.after_fork()
-
-    def after_fork(self) -> None:
-        """In a child process: nobody waits."""
         self._lock = threading.Lock()
         self._lobbies: dict[str, Lobby] = {}
+
+    def after_fork(self) -> None:
+        """In a child process: nobody waits, and nobody listens."""
+        lobbies, self._lobbies = self._lobbies, {}
+        self._lock = threading.Lock()
+        for lobby in lobbies.values():
+            if lobby.cancel is not None:
+                lobby.cancel()
 
     def find(self, channel: str) -> Lobby | None:
         """Return the lobby of a channel, if anybody waits there."""

@@ -23,6 +23,7 @@ from holdfast.core.batch_caching import BatchCaching
 from holdfast.core.booking import Booking
 from holdfast.core.caching import Caching
 from holdfast.core.limiting import Limiting
+from holdfast.core.lock_claims import Claim
 from holdfast.core.lock_waiting import Locks
 from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
@@ -30,6 +31,7 @@ from holdfast.core.slots import Slots
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
 from holdfast.lock_handles import Grips
+from holdfast.lock_terms import Terms
 from holdfast.options import OnFailure, Options, check_names
 from holdfast.policy.keys import check_namespace
 from holdfast.policy.names import Names
@@ -87,6 +89,8 @@ class Engine:
         self.blocking = self.backend.blocking
         self.asyncio = self.backend.asyncio
         self.locks = self.keeper = Locks(self.recorder, names, self.blocking)
+        self.claims: dict[tuple[str, Terms], Claim] = {}
+        """Plain locks, by their names as given and their terms."""
         self.grips: Grips = {}
         """The locks that are held in blocks, and by whom."""
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)

@@ -23,6 +23,10 @@ from holdfast.port import Port
 H = TypeVar("H", Held, MultiHeld)
 
 _MICROSECONDS: Final = 1_000_000
+_MOST_KNOWN: Final = 4096
+"""Locks that are remembered, since most programs make one anew for each block; some make names up for each call."""
+_LONGEST_KNOWN: Final = 200
+"""Characters of a name that is remembered."""
 
 
 class Block(Generic[H]):
@@ -241,7 +245,12 @@ def make_lock(engine: Engine, name: str, options: LockOptions) -> Lock:
     """Return a plain lock."""
     refuse_unknown("lock", options, LockOptions.__optional_keys__)
     terms = checked_terms(options)
-    return Lock(engine, claim_of(engine, guard(name, "name"), terms), terms)
+    known = engine.claims.get((name, terms)) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+    if known is None:
+        known = claim_of(engine, guard(name, "name"), terms)
+        if len(engine.claims) < _MOST_KNOWN and len(name) <= _LONGEST_KNOWN:
+            engine.claims[name, terms] = known
+    return Lock(engine, known, terms)
 
 
 def make_semaphore(engine: Engine, name: str, permits: int, options: LeaseOptions) -> Lock:

@@ -8,7 +8,8 @@
     answers READONLY        -                        forget all connections, find the primary, send once more
 
 A pipeline that waits for its own writes is never mended in parts, since it would wait on another connection than they
-went over. So its scripts go with their text; after READONLY the caller tries again, and its connection finds the primary.
+went over. So its scripts go with their text. After READONLY the caller may try again: the new connection finds the
+primary.
 
 Re-sending happens at most once a call, and not at all once the breaker is open or the call's deadline is over. Whatever
 is raised here counts for the breaker, but for what is the caller's own doing.

@@ -131,6 +131,8 @@ async def _wait(locks: Locks, port: Port, trial: Trial, began: float) -> Hold | 
                 return hold
             now = port.monotonic()
             if deadline is not None and now >= deadline:
+                if lobby.trouble is not None:  # nobody knows whether others hold it; each caller raises its own error
+                    raise type(lobby.trouble)(*lobby.trouble.args) from lobby.trouble
                 return None
             until = look_at if deadline is None else min(look_at, deadline)
             try:
@@ -176,7 +178,7 @@ class _Waiting:
             self._locks.recorder.backend_failed(self._trial.claim.tally, "take", error)
             self._bear(error)
             return None, port.monotonic() + self._spread(_AWAY)
-        lobby.away_since = None
+        lobby.away_since = lobby.trouble = None
         until = answer.until
         lobby.seen = Seen(news, until)
         if isinstance(answer, Hold):
@@ -196,6 +198,7 @@ class _Waiting:
     def _bear(self, error: BackendError) -> None:
         """Put up with a Redis that is away, but not for ever; what it refuses, waiting does not mend."""
         now, lobby = self._port.monotonic(), self._lobby
+        lobby.trouble = error
         if lobby.away_since is None:
             lobby.away_since = now
         if not isinstance(error, BackendTimeout | BackendUnavailable) or now - lobby.away_since >= _OUTAGE:

@@ -28,6 +28,10 @@ _REPLICATED_WITHIN: Final = 1.0
 """Seconds that replicas have to take over what was written, unless the lease is short."""
 
 
+_LEFT_WITHIN: Final = 1.0
+"""Seconds for which whoever gives up waits until that is known in Redis."""
+
+
 @dataclass(frozen=True, slots=True)
 class Busy:
     """Somebody else holds it."""
@@ -116,7 +120,7 @@ class Trial:
     async def give_up(self) -> None:
         """Leave nothing behind: what was taken without an answer, and the place in the queue."""
         if self._may_be_held or self._may_be_queued:
-            await self._locks.leaving.leave(self._port, self._left(), self.claim.lease, self.claim.tally)
+            await self._locks.leaving.leave(self._port, self._left(), _LEFT_WITHIN, self.claim.tally)
 
     def give_up_at_last(self) -> None:
         """Do what `give_up` does for a caller who was cancelled or interrupted."""
