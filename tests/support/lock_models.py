@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from holdfast.commands import Command, Reply, milliseconds
 from holdfast.policy.names import LockKind, Names
-from support import lua_collections
 from support.lua_redis import LuaRedis
 
 BEGIN: Final = 1_700_000_000_123_456
@@ -19,14 +18,6 @@ PATIENCE: Final = 1000
 """Milliseconds for which one that was called holds up the others."""
 HOUR: Final = 3_600_000
 _EXACT: Final = 2**53
-
-
-def _zrank(scores: lua_collections.Scores, member: bytes) -> int | bool:
-    ordered = sorted(scores, key=lambda each: (scores[each], each))
-    return ordered.index(member) if member in scores else False
-
-
-lua_collections.HANDLERS.setdefault(b"ZRANK", (dict, _zrank))
 
 
 class Model:
@@ -234,7 +225,7 @@ class LockServer:
         self.redis.calls.clear()
         reply = self.redis.execute(command)
         assert all(left >= 0 for left in self.redis.ttls().values())
-        numbers = reply if isinstance(reply, list) else [reply]
+        numbers: list[Any] = reply if command.name.startswith("locks/take") else [reply]
         assert all(type(number) is int and -1 <= number < _EXACT for number in numbers), reply
         return reply
 

@@ -56,6 +56,11 @@ def _zadd(scores: Scores, score: Any, member: bytes) -> int:
     return int(new)
 
 
+def _zrank(scores: Scores, member: bytes) -> int | bool:
+    ordered = sorted(scores, key=lambda each: (scores[each], each))
+    return ordered.index(member) if member in scores else False
+
+
 def _zscore(scores: Scores, member: bytes) -> bytes | bool:
     return _word(scores[member]) if member in scores else False
 
@@ -91,6 +96,7 @@ HANDLERS: Final[dict[bytes, tuple[type[Any], Callable[..., Any]]]] = {
     b"RPUSH": (list, _rpush),
     b"ZADD": (dict, _zadd),
     b"ZCARD": (dict, len),
+    b"ZRANK": (dict, _zrank),
     b"ZSCORE": (dict, _zscore),
     b"ZRANGE": (dict, _zrange),
     b"ZREM": (dict, _zrem),

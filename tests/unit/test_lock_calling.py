@@ -133,6 +133,7 @@ def test_a_waiter_that_leaves_makes_way(it: type[Fair], names: tuple[str, str, s
     lock.leave(holder)
     assert lock.leave(first) == 0
     assert lock.server.news() == [first, second]
+    assert lock.server.waiting() == [(second, lock.server.now // 1000 + 1000)]
     assert lock.take(second)[0] == 1
 
 

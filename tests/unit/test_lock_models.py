@@ -84,7 +84,8 @@ def _tell(server: LockServer, model: Model, story: list[Step]) -> None:
             again = server.call(command)
             assert again[::2] == reply[::2]
             assert again == getattr(model, verb)(member, *more)
-            server.news(), model.news.clear()
+            server.news()
+            model.news.clear()
         _compare(server, model)
         if isinstance(reply, list) and reply[0] == 0:
             assert server.holders() == before[1]

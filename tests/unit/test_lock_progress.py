@@ -41,7 +41,7 @@ class Caller(NamedTuple):
 def crowds(*fates: Fate) -> st.SearchStrategy[list[Caller]]:
     """Return callers with some of these fates."""
     times = st.integers(0, 300)
-    fate: st.SearchStrategy[Fate] = st.one_of(st.just(""), st.sampled_from(fates))
+    fate = st.sampled_from(("",) * len(fates) + fates)
     return st.lists(st.builds(Caller, times, times, st.booleans(), fate, st.integers(0, 900)), min_size=1, max_size=10)
 
 
@@ -77,9 +77,9 @@ class Crowd:
                 self._changed = now
             if what in {"arrive", "look"} and member in self._waits and self._next[member] == now:
                 self._look(now, member)
-            elif what == "dies waiting":
-                self._waits.pop(member, None)
-            elif what == "leave" or (what == "cancelled" and self._waits.pop(member, None)):
+            elif what in {"dies waiting", "cancelled"} and member in self._waits:
+                del self._waits[member]
+            if what == "leave" or (what == "cancelled" and member not in self.taken):
                 self._leave(now, member)
             assert now < 200_000, "somebody waits for ever"
 

@@ -28,6 +28,8 @@ _BEHIND: Final = 5.0
 """Seconds after which whoever waits behind another looks whether that one is still there."""
 _QUEUED: Final = WAITING / 4
 """Seconds between two looks of a caller in the queue, so that it goes on counting as waiting."""
+_NEXT: Final = 0.6
+"""The same for the first in the queue: one that misses its call for a second loses its turn."""
 _LEEWAY: Final = 0.002
 
 
@@ -183,14 +185,14 @@ class _Waiting:
         lobby.seen = Seen(news, until)
         if isinstance(answer, Hold):
             return answer, until
-        return None, self._plan(until)
+        return None, self._plan(until, is_next=answer.is_next)
 
-    def _plan(self, until: float) -> float:
+    def _plan(self, until: float, *, is_next: bool = False) -> float:
         """Return when to look again, if `until` then the lease ends that was seen."""
         port, now = self._port, self._port.monotonic()
         lasts = max(0.0, until - now)
         if self._seat.member:
-            self._look_at = now + min(self._spread(_QUEUED), lasts + _LEEWAY)
+            self._look_at = now + min(self._spread(_NEXT if is_next else _QUEUED), lasts + _LEEWAY)
         else:
             self._look_at = now + pause(self.polls, lasts, port.random(), hears=self._lobby.hears)
         return self._look_at

@@ -9,11 +9,14 @@ shares with ``r:``.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from holdfast.commands import Command, milliseconds
-from holdfast.policy.names import LockPlaces
 from holdfast.scripts import Script, compose
+
+Places: TypeAlias = tuple[str, str, str, str, str]
+"""Where a lock is: the keys of who holds it, of the last fencing token, of the queue and of who in it is alive; and the
+channel that tells who may try."""
 
 
 def _script(name: str, *parts: str, repeatable: bool = False) -> Script:
@@ -31,29 +34,31 @@ _LEAVE_SHARE: Final = _script("leave_share", "clock", "queue", "share")
 _FIX_FENCE: Final = _script("fix_fence", "fence", repeatable=True)
 
 
-def take(places: LockPlaces, member: str, seconds: float) -> Command:
+def take(places: Places, member: str, seconds: float) -> Command:
     """Take a lock for `seconds` if it is free; a member that holds it renews it.
 
     Returns:
         The command; its reply is ``[1, fencing token]``, or ``[0, milliseconds until the lease ends]``.
     """
-    return _TAKE.command((places.held, places.fence), (member, milliseconds(seconds)))
+    held, fence, *_ = places
+    return _TAKE.command((held, fence), (member, milliseconds(seconds)))
 
 
-def keep(places: LockPlaces, member: str, seconds: float) -> Command:
+def keep(places: Places, member: str, seconds: float) -> Command:
     """Keep a lock for `seconds` from now; the reply is 1, or 0 if it is lost."""
-    return _KEEP.command((places.held,), (member, milliseconds(seconds)))
+    return _KEEP.command((places[0],), (member, milliseconds(seconds)))
 
 
-def leave(places: LockPlaces, member: str) -> Command:
+def leave(places: Places, member: str) -> Command:
     """Give a lock back; the reply is 1, or 0 if it was lost.
 
     It is not marked as repeatable, since a second execution says that it was lost. It harms nothing.
     """
-    return _LEAVE.command((places.held,), (member, places.news))
+    held, *_, news = places
+    return _LEAVE.command((held,), (member, news))
 
 
-def take_fair(places: LockPlaces, member: str, seconds: float, waits: bool, waiting: float) -> Command:
+def take_fair(places: Places, member: str, seconds: float, waits: bool, waiting: float) -> Command:
     """Take a lock for `seconds` if it is free and nobody waits who came before.
 
     Args:
@@ -67,20 +72,22 @@ def take_fair(places: LockPlaces, member: str, seconds: float, waits: bool, wait
         The command; its reply is ``[1, fencing token]``, or ``[0, milliseconds, place]``: after how long to look again
         even if it is not called, -1 only when called, and the place in the queue from 1, 0 outside of it.
     """
-    words = (member, places.news, milliseconds(seconds), int(waits), milliseconds(waiting))
-    return _TAKE_FAIR.command((places.held, places.queue, places.alive, places.fence), words)
+    held, fence, queue, alive, news = places
+    words = (member, news, milliseconds(seconds), int(waits), milliseconds(waiting))
+    return _TAKE_FAIR.command((held, queue, alive, fence), words)
 
 
-def leave_fair(places: LockPlaces, member: str) -> Command:
+def leave_fair(places: Places, member: str) -> Command:
     """Give a lock back or stop waiting for it, and call the next; the reply is 1, or 0 if it was not held.
 
     It is not marked as repeatable, since a second execution says that it was not. It harms nothing.
     """
-    return _LEAVE_FAIR.command((places.held, places.queue, places.alive), (member, places.news))
+    held, _, queue, alive, news = places
+    return _LEAVE_FAIR.command((held, queue, alive), (member, news))
 
 
 def take_share(
-    places: LockPlaces, member: str, seconds: float, capacity: int, exclusive: bool, waits: bool, waiting: float
+    places: Places, member: str, seconds: float, capacity: int, exclusive: bool, waits: bool, waiting: float
 ) -> Command:
     """Take a part of what several may hold, for `seconds`, if there is room and nobody waits who came before.
 
@@ -96,20 +103,23 @@ def take_share(
     Returns:
         The command; its reply is as that of `take_fair`.
     """
-    words = (member, places.news, milliseconds(seconds), int(waits), milliseconds(waiting), capacity, int(exclusive))
-    return _TAKE_SHARE.command((places.held, places.queue, places.alive, places.fence), words)
+    held, fence, queue, alive, news = places
+    words = (member, news, milliseconds(seconds), int(waits), milliseconds(waiting), capacity, int(exclusive))
+    return _TAKE_SHARE.command((held, queue, alive, fence), words)
 
 
-def keep_share(places: LockPlaces, member: str, seconds: float) -> Command:
+def keep_share(places: Places, member: str, seconds: float) -> Command:
     """Keep a part for `seconds` from now; the reply is 1, or 0 if it is lost."""
-    return _KEEP_SHARE.command((places.held,), (member, milliseconds(seconds)))
+    return _KEEP_SHARE.command((places[0],), (member, milliseconds(seconds)))
 
 
-def leave_share(places: LockPlaces, member: str) -> Command:
+def leave_share(places: Places, member: str) -> Command:
     """Give a part back or stop waiting for one, and call the next; the reply is as that of `leave_fair`."""
-    return _LEAVE_SHARE.command((places.held, places.queue, places.alive), (member, places.news))
+    held, _, queue, alive, news = places
+    return _LEAVE_SHARE.command((held, queue, alive), (member, news))
 
 
-def fix_fence(places: LockPlaces, member: str, fence: int) -> Command:
+def fix_fence(places: Places, member: str, fence: int) -> Command:
     """See that the last fencing token is at least `fence`; the reply is 1, or 0 if the lock is lost."""
-    return _FIX_FENCE.command((places.held, places.fence), (member, fence))
+    held, stored, *_ = places
+    return _FIX_FENCE.command((held, stored), (member, fence))

@@ -4,10 +4,12 @@
 -- ARGV   1 member
 --        2 lease in milliseconds
 -- Reply  1 kept, 0 lost
--- O(log members). Repeatable.
+-- O(log members), and those who are dropped. Repeatable.
+--
+-- What has run out is dropped first: a server whose memory is full refuses ZADD, unless the script has written before.
 
-local until_when = redis.call('ZSCORE', KEYS[1], ARGV[1])
-if not until_when or tonumber(until_when) <= now then
+drop_expired()
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
   return 0
 end
 hold(ARGV[1], ARGV[2])
