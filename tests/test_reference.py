@@ -24,6 +24,7 @@ from holdfast import (
     cached,
     cached_many,
     events,
+    locked,
     rate_limited,
 )
 from holdfast.backend.url_options import _OPTIONS
@@ -62,7 +63,8 @@ def _defaults(function: Callable[..., Any]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("page", "function"), [("cached.md", cached), ("layer.md", Layer), ("rate_limited.md", rate_limited)]
+    ("page", "function"),
+    [("cached.md", cached), ("layer.md", Layer), ("locked.md", locked), ("rate_limited.md", rate_limited)],
 )
 def test_the_reference_has_every_option_with_its_default(page: str, function: Callable[..., Any]) -> None:
     """Options and defaults in the tables are those of the code."""
@@ -156,8 +158,9 @@ def test_the_reference_has_every_event_and_its_attributes() -> None:
     """Every event has its section, which names what it has beyond the attributes of all events."""
     text = _reference("events.md")
     shared = {field.name for field in fields(events.CacheEvent)}
+    bases = {events.Event, events.CacheEvent, events.LockEvent}
     for name, kind in vars(events).items():
-        if isinstance(kind, type) and issubclass(kind, events.Event) and kind not in {events.Event, events.CacheEvent}:
+        if isinstance(kind, type) and issubclass(kind, events.Event) and kind not in bases:
             section = text.split(f"### {name}\n")[1].split("\n##")[0]
             for attribute in {field.name for field in fields(kind)} - shared:
                 assert f"`{attribute}`" in section, f"{name}.{attribute}"

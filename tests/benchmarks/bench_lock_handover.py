@@ -67,14 +67,14 @@ def hand_over(row: LockRow, builders: Mapping[str, Any], port: int, rounds: int,
                 turns[name] = ready(build, port, stack)
                 turns[name](PAUSES[0])  # connections are open and scripts known from now on
         for _ in range(rounds):
-            for name in chance.sample(sorted(turns), len(turns)):
+            standing = [name for name in turns if name not in failures]
+            for name in chance.sample(standing, len(standing)):
                 with _noting(name, failures):
-                    times[name] += [turns[name](chance.uniform(*PAUSES))] if name not in failures else []
-        for name, turn in turns.items():
+                    times[name].append(turns[name](chance.uniform(*PAUSES)))
+        for name in [name for name in turns if name not in failures]:
             with _noting(name, failures), monitoring(port) as sent:
-                commands[name] = mean(_counted(turn, sent) for _ in range(_COUNTED))
-    done = [name for name in turns if name not in failures]
-    standings = [summarize(name, times[name], commands[name]) for name in done]
+                commands[name] = mean(_counted(turns[name], sent) for _ in range(_COUNTED))
+    standings = [summarize(name, times[name], commands[name]) for name in turns if name not in failures]
     return HandoverRow(row.load.name, tuple(sorted(standings, key=lambda one: one.median_ms)), failures)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import bench_lock_async_peers as apeer
 import bench_lock_ours as our
 import bench_lock_raw as raw
@@ -24,11 +26,12 @@ _PEERS: dict[str, SyncBuilder] = {
 _APEERS: dict[str, AsyncBuilder] = {
     "redis-py Lock": apeer.abuild_redis_py,
     "coredis Lock": apeer.abuild_coredis,
-    "aioredlock": apeer.abuild_aioredlock,
     "pottery AIORedlock": apeer.abuild_pottery,
     "py-redis-semaphore": apeer.abuild_semaphore,
     "cashews": apeer.abuild_cashews,
 }
+if sys.version_info < (3, 12):  # it imports distutils
+    _APEERS["aioredlock"] = apeer.abuild_aioredlock
 _FREE: dict[str, SyncBuilder] = {RAW: raw.build, OURS: our.PLAIN, ONCE: our.build_once, **_PEERS}
 _AFREE: dict[str, AsyncBuilder] = {RAW: raw.abuild, OURS: our.APLAIN, ONCE: our.abuild_once, **_APEERS}
 

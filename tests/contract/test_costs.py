@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from holdfast import Layer, entries
-from holdfast.core import leasing
+from holdfast.core import leasing, lock_waiting
 from support.calls import Sent, named, teach
 from support.colours import Colour
 from support.flights import joined
@@ -294,7 +294,9 @@ def test_an_operation_sends_what_the_page_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Command by command and trip by trip, as the layer sends them and as the server sees them."""
-    monkeypatch.setattr(leasing, "pause", lambda *_, **__: 30.0)  # no looks in case that a message was lost
+    for module in (leasing, lock_waiting):
+        monkeypatch.setattr(module, "pause", lambda *_, **__: 30.0)  # no looks in case that a message was lost
+    monkeypatch.setattr(lock_waiting, "_QUEUED", 30.0)
     place = servers.topology(newest().name)
     teach(place.nodes)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ import pytest
 from holdfast import Layer
 from support.programs import newest
 from support.standalone import Standalone
+from support.waiting import until
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "costs.md").read_text(encoding="utf-8")
 _ROWS: Final = re.findall(r"^\| ([^|`]+?) \| (\d+) \| [^|]+ \|$", PAGE, re.MULTILINE)
@@ -53,6 +55,7 @@ def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
     yield "tag", used("shop:tag:{category:3}")
     yield "epoch of all tags", used("shop:tag-epoch")
     yield from _limits(server, layer)
+    yield from _locks(server, layer)
 
 
 def _limits(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
@@ -66,3 +69,32 @@ def _limits(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
         yield f"bucket, {algorithm.replace('_', ' ')}{suffix}", used(f"{algorithm}:per-hour")
     with layer.limiter.concurrency(1, "product:7"):
         yield "slots of a key, 1 held", used("concurrency")
+
+
+def _locks(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
+    def used(key: str) -> int:
+        return int(server.client.memory_usage(f"shop:{key}", samples=0) or 0)
+
+    with layer.lock("product:7"):
+        yield "lock, held", used("lock:{product:7}")
+    yield "fencing token of a lock", used("lock:{product:7}:fence")
+    semaphore = layer.semaphore("product:7", 10)
+    held = [semaphore.acquire() for _ in range(10)]
+    yield "permits of a semaphore, 10 held", used("semaphore:{product:7}")
+    for each in held:
+        each.release()
+    yield "queue of a lock, 10 waiting", _queue(server, layer, used)
+
+
+def _queue(server: Standalone, layer: Layer, used: Callable[[str], int]) -> int:
+    lock = layer.lock("product:7", fair=True)
+
+    def wait() -> None:
+        with lock:
+            pass
+
+    with ThreadPoolExecutor(10) as threads, lock:
+        for _ in range(10):
+            threads.submit(wait)
+        until(lambda: server.client.zcard("shop:lock:{product:7}:queue") == 10, "all of them wait")
+        return used("lock:{product:7}:queue") + used("lock:{product:7}:alive")

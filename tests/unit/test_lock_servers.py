@@ -39,7 +39,7 @@ lock_steps: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("take_fair"), members, queueing),
     st.tuples(st.sampled_from(["leave", "leave_fair"]), members, st.just(())),
     st.tuples(st.just("keep"), members, st.tuples(leases)),
-    st.tuples(st.just("fix_fence"), members, st.just((1,))),
+    st.tuples(st.just("fix_fence"), members, st.just((2**52,))),
     st.tuples(st.just("lose"), st.sampled_from(["held", "fence", "queue", "alive"]), st.just(())),
 )
 sharers = st.sampled_from(["r:a", "r:b", "r:c", "w:d", "w:e"])

@@ -1,14 +1,13 @@
 """When a lock over several independent servers is held, and for how long: the arithmetic of Redlock. Pure.
 
-See "Distributed Locks with Redis" in the documentation of Redis, section "The Redlock Algorithm": a lock is held by whom
-more than half of the servers have granted it, as long as the lease lasts, less the time that asking them took, less what
-their clocks may have drifted apart. All times are in seconds.
+See "Distributed Locks with Redis" in the documentation of Redis, section "The Redlock Algorithm": a lock is held by
+whom more than half of the servers have granted it, for as long as the lease lasts, less the time that asking them took,
+less what their clocks may run faster than ours. All times are in seconds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 from typing import Final
 
 _DRIFT: Final = 0.01
@@ -62,4 +61,4 @@ def worth_trying_in(count: int, granted: int, busy: Sequence[float], chance: flo
     if granted or is_reachable(count, len(busy)):
         return soon
     needed = len(busy) - (count - quorum(count))
-    return max(soon, sorted(busy)[needed - 1]) if busy else inf
+    return max(soon, sorted(busy)[needed - 1])
