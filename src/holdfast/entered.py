@@ -12,13 +12,14 @@ T = TypeVar("T")
 def current_owner() -> object:
     """Return the task that runs, or else the thread: what a ``with`` block belongs to.
 
-    A task that was started inside of the block is another owner; so is a thread.
+    A task that was started inside of the block is another owner; so is a thread. The thread itself it is, not its
+    number, which the next thread gets when this one has ended.
     """
     try:
         task = asyncio.current_task()
     except RuntimeError:  # no loop runs here
-        return threading.get_ident()
-    return threading.get_ident() if task is None else task
+        return threading.current_thread()
+    return threading.current_thread() if task is None else task
 
 
 class Entered(Generic[T]):

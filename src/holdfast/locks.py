@@ -4,98 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from types import TracebackType
-from typing import Any, Final, Generic, TypeVar, Unpack
+from typing import Any, Final, Unpack
 
-from holdfast._calls import drive
 from holdfast.commands import Command
 from holdfast.core.lock_claims import Claim
 from holdfast.engine import Engine
-from holdfast.entered import Entered, current_owner
-from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
-from holdfast.lock_handles import Canceller, Grip, Held, MultiHeld, note_entered, note_left
+from holdfast.entered import current_owner
+from holdfast.errors import ConfigurationError
+from holdfast.lock_blocks import Block, grip, refuse_own
+from holdfast.lock_handles import Held, MultiHeld
 from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions, Terms, checked_count, checked_terms
 from holdfast.options import refuse_unknown
 from holdfast.policy.keys import guard
 from holdfast.policy.names import LockKind
 from holdfast.port import Port
 
-H = TypeVar("H", Held, MultiHeld)
-
 _MICROSECONDS: Final = 1_000_000
 _MOST_KNOWN: Final = 4096
 """Locks that are remembered, since most programs make one anew for each block; some make names up for each call."""
 _LONGEST_KNOWN: Final = 200
 """Characters of a name that is remembered."""
-
-
-class Block(Generic[H]):
-    """A lock, or several, as a context manager of both colours.
-
-    One object may be entered many times, by many threads and tasks at once: each gets a handle of its own.
-    """
-
-    def __init__(self, engine: Engine, terms: Terms, what: str) -> None:
-        self._engine = engine
-        self._terms = terms
-        self._entered: Entered[tuple[H, Canceller | None]] = Entered(what)
-
-    async def _take(self, port: Port, *, in_block: bool) -> H:
-        raise NotImplementedError
-
-    def acquire(self) -> H:
-        """Take it, and return a handle that gives it back.
-
-        Keep the handle: a lock whose handle is forgotten is not renewed, and lost when its lease has run out.
-
-        Raises:
-            LockNotAcquired: others held it for as long as `wait` says.
-            BackendError: Redis cannot be reached.
-        """
-        self._refuse_to_cancel("acquire()")
-        return drive(self._take(self._engine.blocking, in_block=False))
-
-    async def aacquire(self) -> H:
-        """Do what `acquire` does, for async callers."""
-        self._refuse_to_cancel("aacquire()")
-        return await self._take(self._engine.asyncio, in_block=False)
-
-    def _refuse_to_cancel(self, verb: str) -> None:
-        if self._terms.cancel_on_loss:
-            msg = f"cancel_on_loss=True cancels an `async with` block; {verb} has none: look at .lost, or call check()"
-            raise ConfigurationError(msg)
-
-    def __enter__(self) -> H:
-        self._refuse_to_cancel("a plain `with`")
-        held = drive(self._take(self._engine.blocking, in_block=True))
-        note_entered(held)
-        return self._entered.push((held, None), current_owner())[0]
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        held, _ = self._entered.pop(current_owner())
-        note_left(held)
-        drive(held.leave_block(self._engine.blocking, error))
-
-    async def __aenter__(self) -> H:
-        canceller = Canceller() if self._terms.cancel_on_loss else None
-        held = await self._take(self._engine.asyncio, in_block=True)
-        note_entered(held)
-        if canceller is not None:
-            held.told_of_loss(canceller)
-        return self._entered.push((held, canceller), current_owner())[0]
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        held, canceller = self._entered.pop(current_owner())
-        note_left(held)
-        was_cancelled_here = canceller is not None and canceller.end(error)
-        await held.leave_block(self._engine.asyncio, error)
-        if was_cancelled_here:
-            msg = f"{held!r} was lost, and its block cancelled: another may hold it now"
-            raise LockLost(msg) from error
 
 
 class Lock(Block[Held]):
@@ -111,6 +39,7 @@ class Lock(Block[Held]):
 
     def __init__(self, engine: Engine, claim: Claim, terms: Terms) -> None:
         super().__init__(engine, terms, "a lock")
+        self._engine = engine
         self._claim = claim
 
     def locked(self) -> bool:
@@ -129,15 +58,14 @@ class Lock(Block[Held]):
         engine, claim = self._engine, self._claim
         if engine.off.get():
             return Held(engine, engine.locks.pretend(claim, port.token(), int(port.now() * _MICROSECONDS)))
-        key = claim.places.held, current_owner()
-        known = engine.grips.get(key)
+        owner, reentrant = current_owner(), self._terms.reentrant
+        known = engine.grips.get((claim.places.held, owner)) if reentrant else None
         if known is not None and not known.hold.lost:
-            if not self._terms.reentrant:
-                raise LockNotAcquired(_held_here(claim))
             known.count += 1
             return Held(engine, known.hold, known)
+        refuse_own(engine, claim, owner)
         hold = await engine.locks.acquire(port, claim, port.token())
-        return Held(engine, hold, _grip(engine, claim, key, hold) if in_block or self._terms.reentrant else None)
+        return Held(engine, hold, grip(engine, claim, owner, hold) if in_block or reentrant else None)
 
     def __repr__(self) -> str:
         return f"<{self._claim.what.capitalize()} {self._claim.name!r}>"
@@ -148,6 +76,7 @@ class MultiLock(Block[MultiHeld]):
 
     def __init__(self, engine: Engine, claims: Iterable[Claim], terms: Terms) -> None:
         super().__init__(engine, terms, "several locks")
+        self._engine = engine
         self._claims = tuple(claims)
 
     async def _take(self, port: Port, *, in_block: bool) -> MultiHeld:
@@ -158,33 +87,16 @@ class MultiLock(Block[MultiHeld]):
             return MultiHeld(engine, [Held(engine, hold) for hold in pretended])
         owner = current_owner()
         for claim in self._claims:
-            known = engine.grips.get((claim.places.held, owner))
-            if known is not None and not known.hold.lost:
-                raise LockNotAcquired(_held_here(claim))
+            refuse_own(engine, claim, owner)
         holds = await engine.locks.acquire_all(port, self._claims)
         grips = [
-            _grip(engine, claim, (claim.places.held, owner), hold) if in_block else None
+            grip(engine, claim, owner, hold) if in_block else None
             for claim, hold in zip(self._claims, holds, strict=True)
         ]
-        return MultiHeld(engine, [Held(engine, hold, grip) for hold, grip in zip(holds, grips, strict=True)])
+        return MultiHeld(engine, [Held(engine, *each) for each in zip(holds, grips, strict=True)])
 
     def __repr__(self) -> str:
         return f"<MultiLock {', '.join(repr(claim.name) for claim in self._claims)}>"
-
-
-def _grip(engine: Engine, claim: Claim, key: tuple[str, object], hold: Any) -> Grip | None:
-    """Note that an owner holds a lock. Of a semaphore one may hold several permits."""
-    if claim.mode and claim.capacity:
-        return None
-    grip = engine.grips[key] = Grip(key, hold)
-    return grip
-
-
-def _held_here(claim: Claim) -> str:
-    return (
-        f"the {claim.what} {claim.name!r} is held already by this very task or thread, which would wait for itself "
-        "for ever: leave the outer block first, or make both reentrant=True"
-    )
 
 
 class ReadWriteLock:

@@ -178,8 +178,8 @@ class Port(Protocol):
     def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Do what is left to do when the caller has been cancelled or interrupted: here, or soon in its loop.
 
-        The loop may be about to end; it is done as long as it still runs a little. `work` must be short, a call or two
-        to Redis.
+        The loop may be about to end; it is done as long as it still runs a little, and who closes the backend waits for
+        it. `work` must be short, a call or two to Redis.
 
         Args:
             work: makes the coroutine.

@@ -26,6 +26,8 @@ class Tasks:
     def __init__(self) -> None:
         self._held: set[asyncio.Task[None]] = set()
         self._spawned: set[asyncio.Task[None]] = set()
+        self._last: set[asyncio.Task[None]] = set()
+        """What cancelled callers have left to do."""
         self._recurring: WeakSet[_Recurring] = WeakSet()
 
     @property
@@ -41,6 +43,20 @@ class Tasks:
         task.add_done_callback(_look_away)
         task.add_done_callback(lambda _: ended())
         return partial(_cancel, task)
+
+    def start_soon(self, work: Callable[[], Work]) -> None:
+        """Run work in a task that begins a little later, for a caller who was cancelled.
+
+        One that exists when its loop ends would be cancelled at once.
+        """
+
+        def begin() -> None:
+            task = self.hold(work())
+            self._last.add(task)
+            task.add_done_callback(self._last.discard)
+            task.add_done_callback(_look_away)
+
+        asyncio.get_running_loop().call_soon(begin)
 
     def spawn(self, work: Work, ended: Callable[[], object]) -> Cancel:
         """Do what `start` does, for work that nobody waits for."""
@@ -65,10 +81,14 @@ class Tasks:
         return recurring.cancel
 
     async def drain(self, threads: list[Future[None]], seconds: float) -> None:
-        """Wait up to `seconds` for what was spawned in the running loop, but for the caller, and for threads."""
+        """Wait up to `seconds` for what was spawned in the running loop, but for the caller, and for threads.
+
+        And for what cancelled callers have left to do: the one who closes may have been cancelled, too.
+        """
+        await asyncio.sleep(0)  # what begins a little later begins now
         loop, here = asyncio.get_running_loop(), asyncio.current_task()
         work: set[asyncio.Future[None]] = {
-            task for task in self._spawned if task.get_loop() is loop and task is not here
+            task for task in self._spawned | self._last if task.get_loop() is loop and task is not here
         }
         work |= {asyncio.wrap_future(done) for done in threads}
         if work:
@@ -81,10 +101,10 @@ class Tasks:
 
     def after_fork(self) -> None:
         """In a child process: forget the parent's tasks, without touching their loops."""
-        keep((self._held, self._spawned))
+        keep((self._held, self._spawned, self._last))
         for recurring in tuple(self._recurring):
             recurring.work = None
-        self._held, self._spawned, self._recurring = set(), set(), WeakSet()
+        self._held, self._spawned, self._last, self._recurring = set(), set(), set(), WeakSet()
 
 
 def _cancel(task: asyncio.Task[None]) -> None:

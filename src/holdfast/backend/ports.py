@@ -190,8 +190,8 @@ class AsyncioPort(_Clock):
         return self._tasks.spawn(work, ended)
 
     def afterwards(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do it in a task that begins a little later: one that exists when its loop ends would be cancelled at once."""
-        asyncio.get_running_loop().call_soon(lambda: self._tasks.start(work(), _nothing))
+        """Do it in a task that begins a little later; whoever closes the backend waits for it."""
+        self._tasks.start_soon(work)
 
     def free_hands(self) -> bool:
         """Say whether there is room for another spawned task."""

@@ -16,6 +16,7 @@ from math import inf
 from typing import Literal, TypeAlias
 
 from holdfast.core.lock_claims import Claim
+from holdfast.errors import LockLost
 
 Reason: TypeAlias = Literal["expired", "taken", "lifetime"]
 """Why a lock was lost: its lease ran out before it could be renewed; Redis knows of another holder, or of none; it was
@@ -86,3 +87,23 @@ class Hold:
     def lost(self) -> bool:
         """Whether somebody else may hold it."""
         return self.reason is not None or (not self.is_left and self._clock() >= self.until)
+
+
+def check_held(hold: Hold, process: object) -> None:
+    """Raise if a lock is not held any more, as far as this process knows.
+
+    Raises:
+        LockLost: it was lost, or given back, or belongs to another process.
+    """
+    if not hold.is_of(process):
+        raise LockLost(told(hold, "belongs to the process that this one was forked from"))
+    if hold.lost:
+        why = {"taken": "is held by another, or by nobody", "lifetime": "was held for as long as it may be"}
+        raise LockLost(told(hold, why.get(hold.reason or "", "was not renewed before its lease ran out")))
+    if hold.is_left and hold.until != inf:
+        raise LockLost(told(hold, "was given back already"))
+
+
+def told(hold: Hold, what: str) -> str:
+    """Return a sentence about a lock."""
+    return f"the {hold.claim.what} {hold.claim.name!r} {what}"

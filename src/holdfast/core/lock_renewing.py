@@ -60,15 +60,8 @@ class LockRenewing:
 
     def lose(self, hold: Hold, reason: Reason) -> None:
         """Note that a lock is lost, and tell whoever wants to know, once."""
-        if hold.reason is not None:
-            return
-        hold.reason = reason
-        self.remove(hold)
-        hold.claim.tally.lost += 1
-        if self._recorder.hooks:
-            self._recorder.emit(LockLost(hold.claim.tally.pattern, hold.claim.places.held, reason))
-        if hold.on_loss is not None:
-            hold.on_loss()
+        if lose(self._recorder, hold, reason):
+            self.remove(hold)
 
     async def _renew_all(self, seconds: float, patience: float) -> bool:
         """Renew what is due; say whether to come again."""
@@ -113,6 +106,19 @@ class LockRenewing:
             hold.leased(asked, length)
         else:
             self.lose(hold, "taken")
+
+
+def lose(recorder: Recorder, hold: Hold, reason: Reason) -> bool:
+    """Note that a lock is lost, and tell whoever wants to know; say whether that is news."""
+    if hold.reason is not None:
+        return False
+    hold.reason = reason
+    hold.claim.tally.lost += 1
+    if recorder.hooks:
+        recorder.emit(LockLost(hold.claim.tally.pattern, hold.claim.places.held, reason))
+    if hold.on_loss is not None:
+        hold.on_loss()
+    return True
 
 
 def ends_at(asked: float, max_lifetime: float | None) -> float:

@@ -14,7 +14,7 @@ from typing import Final
 
 from holdfast._lobby import Lobbies
 from holdfast.commands import Command, wait_for_replicas
-from holdfast.core.held_lock import Hold
+from holdfast.core.held_lock import Hold, check_held, told
 from holdfast.core.leaving import Leaving, Left
 from holdfast.core.lock_claims import Claim
 from holdfast.core.lock_renewing import LockRenewing, ends_at
@@ -190,7 +190,7 @@ class HeldLocks:
         if hold.is_left and not hold.in_doubt:
             return
         if not hold.is_of(self.process):
-            raise LockLost(_told(hold, "belongs to the process that this one was forked from"))
+            raise LockLost(told(hold, "belongs to the process that this one was forked from"))
         was_lost = hold.lost
         hold.is_left = True
         self.renewing.remove(hold)
@@ -208,7 +208,7 @@ class HeldLocks:
         # Found there, it was ours all the time: nobody else can have held it.
         if hold.reason is not None or not (found or (in_doubt and not was_lost)):
             self.renewing.lose(hold, "expired" if was_lost else "taken")
-            raise LockLost(_told(hold, "was lost before it was given back: another may have held it meanwhile"))
+            raise LockLost(told(hold, "was lost before it was given back: another may have held it meanwhile"))
 
     async def _leave(self, port: Port, hold: Hold) -> bool:
         """Give a lock back; say whether it was held. Once in doubt, a second time is needed to be sure."""
@@ -253,18 +253,8 @@ class HeldLocks:
             self.renewing.add(hold)
 
     def check(self, hold: Hold) -> None:
-        """Raise if a lock is not held any more, as far as this process knows. It asks nobody.
-
-        Raises:
-            LockLost: it was lost, or given back.
-        """
-        if not hold.is_of(self.process):
-            raise LockLost(_told(hold, "belongs to the process that this one was forked from"))
-        if hold.lost:
-            why = {"taken": "is held by another, or by nobody", "lifetime": "was held for as long as it may be"}
-            raise LockLost(_told(hold, why.get(hold.reason or "", "was not renewed before its lease ran out")))
-        if hold.is_left and hold.until != float("inf"):
-            raise LockLost(_told(hold, "was given back already"))
+        """Raise `LockLost` if a lock is not held any more, as far as this process knows. It asks nobody."""
+        check_held(hold, self.process)
 
 
 def _leave_at(names: Names, key: str, member: str) -> Command:
@@ -275,7 +265,3 @@ def _leave_at(names: Names, key: str, member: str) -> Command:
 
 def _left(hold: Hold) -> Left:
     return Left(hold.claim.places.held, hold.member, hold.seconds)
-
-
-def _told(hold: Hold, what: str) -> str:
-    return f"the {hold.claim.what} {hold.claim.name!r} {what}"

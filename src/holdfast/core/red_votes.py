@@ -43,8 +43,10 @@ class Grant:
     """Until when it is held, on the port's monotonic clock."""
     nodes: tuple[Node, ...]
     """The servers that have granted it."""
+    silent: tuple[Node, ...] = ()
+    """Those that did not answer, and may have it all the same."""
     doubted_until: float = 0.0
-    """Until when others may do so late, since they did not answer; 0 if that cannot happen."""
+    """Until when those may take it late; 0 if that cannot happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Vote:
     busy: float | None = None
     """If another holds it there, in how many seconds that lease runs out."""
     failure: BackendError | None = None
+    is_silent: bool = False
+    """Whether it did not answer the last question: the caller has waited for it once, and does not again."""
     confirmed: bool = False
     """Whether it knows of the greatest of the tokens."""
 

@@ -66,13 +66,11 @@ class Redlocking:
                 fence = max(vote.fence or 0 for vote in granted)
                 await port.together([self._fix(vote, granted, fence, wanted) for vote in granted])
                 if sum(vote.confirmed for vote in granted) >= self._quorum and _is_valid(port.monotonic(), wanted):
-                    doubted = max(vote.doubted_until for vote in votes)
-                    nodes = tuple(vote.node for vote in granted)
-                    return Grant(name, member, lease, fence, _end(wanted), nodes, doubted)
+                    return _grant(votes, fence, wanted)
         except BaseException:
             _renounce_at_last(votes, wanted)
             raise
-        await self._give_back([vote for vote in votes if vote.may_hold], wanted)
+        await self._give_back(votes, wanted)
         return self._refuse(votes, wanted)
 
     async def keep(self, port_of: PortOf, grant: Grant, lease: float, tally: Tally) -> float | None:
@@ -99,11 +97,13 @@ class Redlocking:
         """
         votes = self._votes(port_of, grant.name)
         for vote in votes:
-            vote.may_hold = True
-            vote.doubted_until = 0.0 if vote.node in grant.nodes else grant.doubted_until
+            vote.is_silent = vote.node in grant.silent
+            vote.may_hold = vote.is_silent or vote.node in grant.nodes
+            vote.doubted_until = grant.doubted_until if vote.is_silent else 0.0
         wanted = Wanted(grant.name, grant.member, grant.lease, tally, votes[0].port.monotonic())
         found = await self._give_back(votes, wanted)
-        return is_reachable(len(votes), found.count(False))
+        others = sum(not vote.may_hold for vote in votes)
+        return is_reachable(len(votes), found.count(False) + others)
 
     async def is_held(self, port_of: PortOf, name: str, tally: Tally) -> bool:
         """Say whether somebody holds a lock.
@@ -177,22 +177,20 @@ class Redlocking:
             return None
 
     def _note(self, vote: Vote, operation: str, error: BackendError, wanted: Wanted) -> None:
-        vote.failure = error
+        vote.failure, vote.is_silent = error, True
         self._recorder.backend_failed(wanted.tally, operation, error)
 
     async def _give_back(self, votes: Sequence[Vote], wanted: Wanted) -> list[bool | None]:
         """Give the lock back where it may be held; say of each whether it was, None where it is done later."""
-        if not votes:
-            return []
         try:
-            return await votes[0].port.together([self._leave(vote, wanted) for vote in votes])
+            return await votes[0].port.together([self._leave(vote, wanted) for vote in votes if vote.may_hold])
         except BaseException:
             _renounce_at_last(votes, wanted)
             raise
 
     async def _leave(self, vote: Vote, wanted: Wanted) -> bool | None:
         left = vote.left(wanted)
-        if vote.failure is not None:  # it is down, or slow: the caller has waited for it already
+        if vote.is_silent:
             vote.leaving.renounce(vote.port, left)
             return None
         try:
@@ -230,6 +228,13 @@ def _is_valid(now: float, wanted: Wanted) -> bool:
 
 def _end(wanted: Wanted) -> float:
     return wanted.began + wanted.lease - drift(wanted.lease)
+
+
+def _grant(votes: Sequence[Vote], fence: int, wanted: Wanted) -> Grant:
+    nodes = tuple(vote.node for vote in votes if vote.fence is not None)
+    silent = tuple(vote.node for vote in votes if vote.fence is None and vote.may_hold)
+    doubted = max(vote.doubted_until for vote in votes)
+    return Grant(wanted.name, wanted.member, wanted.lease, fence, _end(wanted), nodes, silent, doubted)
 
 
 def _renounce_at_last(votes: Sequence[Vote], wanted: Wanted) -> None:

@@ -1,0 +1,110 @@
+"""Locks as context managers of both colours, whatever it is that is locked."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Generic, TypeVar
+
+from holdfast._calls import drive
+from holdfast.core.held_lock import Hold
+from holdfast.core.lock_claims import Claim
+from holdfast.entered import Entered, current_owner
+from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
+from holdfast.lock_handles import Canceller, Grip, Ground, Held, MultiHeld, note_entered, note_left
+from holdfast.lock_terms import Terms
+from holdfast.port import Port
+
+H = TypeVar("H", Held, MultiHeld)
+
+
+class Block(Generic[H]):
+    """A lock, or several, as a context manager of both colours.
+
+    One object may be entered many times, by many threads and tasks at once: each gets a handle of its own.
+    """
+
+    def __init__(self, ground: Ground, terms: Terms, what: str) -> None:
+        self._ground = ground
+        self._terms = terms
+        self._entered: Entered[tuple[H, Canceller | None]] = Entered(what)
+
+    async def _take(self, port: Port, *, in_block: bool) -> H:
+        raise NotImplementedError
+
+    def acquire(self) -> H:
+        """Take it, and return a handle that gives it back.
+
+        Keep the handle: a lock whose handle is forgotten is not renewed, and lost when its lease has run out.
+
+        Raises:
+            LockNotAcquired: others held it for as long as `wait` says.
+            BackendError: Redis cannot be reached.
+        """
+        self._refuse_to_cancel("acquire()")
+        return drive(self._take(self._ground.blocking, in_block=False))
+
+    async def aacquire(self) -> H:
+        """Do what `acquire` does, for async callers."""
+        self._refuse_to_cancel("aacquire()")
+        return await self._take(self._ground.asyncio, in_block=False)
+
+    def _refuse_to_cancel(self, verb: str) -> None:
+        if self._terms.cancel_on_loss:
+            msg = f"cancel_on_loss=True cancels an `async with` block; {verb} has none: look at .lost, or call check()"
+            raise ConfigurationError(msg)
+
+    def __enter__(self) -> H:
+        self._refuse_to_cancel("a plain `with`")
+        held = drive(self._take(self._ground.blocking, in_block=True))
+        note_entered(held)
+        return self._entered.push((held, None), current_owner())[0]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held, _ = self._entered.pop(current_owner())
+        note_left(held)
+        drive(held.leave_block(self._ground.blocking, error))
+
+    async def __aenter__(self) -> H:
+        canceller = Canceller() if self._terms.cancel_on_loss else None
+        held = await self._take(self._ground.asyncio, in_block=True)
+        note_entered(held)
+        if canceller is not None:
+            held.told_of_loss(canceller)
+        return self._entered.push((held, canceller), current_owner())[0]
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        held, canceller = self._entered.pop(current_owner())
+        note_left(held)
+        was_cancelled_here = canceller is not None and canceller.end(error)
+        await held.leave_block(self._ground.asyncio, error)
+        if was_cancelled_here:
+            msg = f"{held!r} was lost, and its block cancelled: another may hold it now"
+            raise LockLost(msg) from error
+
+
+def refuse_own(ground: Ground, claim: Claim, owner: object) -> None:
+    """Refuse what its owner holds already: nobody but he himself could give it back.
+
+    Raises:
+        LockNotAcquired: that is so.
+    """
+    known = ground.grips.get((claim.places.held, owner))
+    if known is not None and not known.hold.lost:
+        msg = (
+            f"the {claim.what} {claim.name!r} is held already by this very task or thread, which would wait for itself "
+            "for ever: leave the outer block first, or make both reentrant=True"
+        )
+        raise LockNotAcquired(msg)
+
+
+def grip(ground: Ground, claim: Claim, owner: object, hold: Hold) -> Grip | None:
+    """Note that an owner holds a lock. Of a semaphore one may hold several permits."""
+    if claim.mode and claim.capacity:
+        return None
+    key = claim.places.held, owner
+    noted = ground.grips[key] = Grip(key, hold)
+    return noted
