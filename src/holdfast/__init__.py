@@ -33,6 +33,7 @@ from holdfast.lock_handles import Held, MultiHeld, current_lock
 from holdfast.locks import Lock
 from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota
+from holdfast.redlock import Redlock
 
 __all__ = [
     "MISSING",
@@ -58,6 +59,7 @@ __all__ = [
     "PolicyDecision",
     "Quota",
     "RateLimited",
+    "Redlock",
     "SerializationError",
     "SessionError",
     "Stats",

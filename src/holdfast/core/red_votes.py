@@ -57,6 +57,8 @@ class Refusal:
     """When it is worth trying again if nobody calls, on the port's monotonic clock."""
     failure: BackendError | None = None
     """Why, if it is not that others hold it: some servers could not be asked, or all were too slow."""
+    is_own_news: bool = False
+    """Whether some had granted it: giving it back there is news that the caller hears, too, and must not run after."""
 
 
 @dataclass(frozen=True, slots=True)

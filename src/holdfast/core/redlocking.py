@@ -214,12 +214,12 @@ class Redlocking:
         granted = sum(vote.fence is not None for vote in votes)
         until = now + worth_trying_in(len(votes), granted, busy, port.random())
         if not is_reachable(len(votes), len(busy)):
-            return Refusal(until)
+            return Refusal(until, None, granted > 0)
         if not failed:
             took = f"{now - wanted.began:.3g} s of a lease of {wanted.lease:g} s"
             msg = f"the lock {wanted.name!r} was granted, but by too few servers for long enough: it took {took}"
             failed.append(BackendTimeout(msg))
-        return Refusal(until, failed[0])
+        return Refusal(until, failed[0], granted > 0)
 
 
 def _is_valid(now: float, wanted: Wanted) -> bool:
