@@ -48,9 +48,9 @@ class Store:
 
 def write_twice(store: Store) -> None:
     """Let two writers write, the first one late."""
-    first = layer.lock("page:tea", lease="0.2s", max_lifetime="0.2s").acquire()
+    first = layer.lock("page:tea", lease="0.5s", max_lifetime="0.5s").acquire()
     print("the first writer writes:", store.write("tea", "a draft", first.fencing_token))
-    time.sleep(0.3)  # it stands still: nobody renews its lease
+    time.sleep(0.6)  # it stands still: nobody renews its lease
 
     with layer.lock("page:tea", wait="5s") as second:
         print("the second writer writes:", store.write("tea", "the page", second.fencing_token))

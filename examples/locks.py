@@ -64,7 +64,7 @@ async def use_async() -> None:
                 print("nobody writes while two read")
 
         try:
-            async with layer.lock("rebuild", lease="0.1s", max_lifetime="0.2s", cancel_on_loss=True):
+            async with layer.lock("rebuild", lease="0.3s", max_lifetime="0.3s", cancel_on_loss=True):
                 await asyncio.sleep(60)  # it hangs
         except LockLost:
             print("a rebuild that hung was cancelled")

@@ -296,7 +296,8 @@ def test_an_operation_sends_what_the_page_says(
     """Command by command and trip by trip, as the layer sends them and as the server sees them."""
     for module in (leasing, lock_waiting):
         monkeypatch.setattr(module, "pause", lambda *_, **__: 30.0)  # no looks in case that a message was lost
-    monkeypatch.setattr(lock_waiting, "_QUEUED", 30.0)
+    for often in ("_QUEUED", "_NEXT"):
+        monkeypatch.setattr(lock_waiting, often, 30.0)
     place = servers.topology(newest().name)
     teach(place.nodes)
 
