@@ -30,7 +30,7 @@ LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["backend", "core"], 4),
     **dict.fromkeys(["cache", "cached", "cached_many", "engine", "layer", "options", "wrapped"], 5),
     **dict.fromkeys(["limit_rules", "limit_slots", "limited", "limiter"], 5),
-    **dict.fromkeys(["call_names", "entered", "lock_handles", "lock_terms", "locked", "locks", "redlock"], 5),
+    **dict.fromkeys(["call_names", "entered", "lock_blocks", "lock_handles", "lock_terms", "locked", "locks", "redlock"], 5),
     **dict.fromkeys(["decorators", "entries", "entries_many", "web"], 6),
     **dict.fromkeys(["asgi", "wsgi"], 7),
     **dict.fromkeys(["demo", "django", "doctor", "fastapi", "flask", "starlette", "testing"], 8),

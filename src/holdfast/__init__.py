@@ -30,7 +30,7 @@ from holdfast.errors import (
 )
 from holdfast.layer import Layer, configure, default_layer
 from holdfast.lock_handles import Held, MultiHeld, current_lock
-from holdfast.locks import Lock
+from holdfast.locks import Lock, MultiLock, ReadWriteLock
 from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota
 from holdfast.redlock import Redlock
@@ -56,9 +56,11 @@ __all__ = [
     "LockLost",
     "LockNotAcquired",
     "MultiHeld",
+    "MultiLock",
     "PolicyDecision",
     "Quota",
     "RateLimited",
+    "ReadWriteLock",
     "Redlock",
     "SerializationError",
     "SessionError",

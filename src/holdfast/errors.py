@@ -33,6 +33,9 @@ class ConfigurationError(HoldfastError, ValueError):
 class BackendError(HoldfastError):
     """Redis answered with an error, or did not answer at all."""
 
+    is_final: bool = False
+    """Whether trying again is of no use, since the layer is closed."""
+
 
 class BackendUnavailable(BackendError):  # noqa: N818 - the name says what is the matter
     """Redis cannot be reached, or says that it cannot serve now (loading, failing over, cluster down)."""

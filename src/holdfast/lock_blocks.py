@@ -10,6 +10,7 @@ from holdfast.core.held_lock import Hold
 from holdfast.core.lock_claims import Claim
 from holdfast.entered import Entered, current_owner
 from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
+from holdfast.events import LockBusy
 from holdfast.lock_handles import Canceller, Grip, Ground, Held, MultiHeld, note_entered, note_left
 from holdfast.lock_terms import Terms
 from holdfast.port import Port
@@ -94,6 +95,9 @@ def refuse_own(ground: Ground, claim: Claim, owner: object) -> None:
     """
     known = ground.grips.get((claim.places.held, owner))
     if known is not None and not known.hold.lost:
+        claim.tally.busy += 1
+        if ground.recorder.hooks:
+            ground.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, 0.0))
         msg = (
             f"the {claim.what} {claim.name!r} is held already by this very task or thread, which would wait for itself "
             "for ever: leave the outer block first, or make both reentrant=True"

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 from holdfast._calls import drive
 from holdfast._durations import seconds
 from holdfast.core.held_lock import Hold
+from holdfast.core.records import Recorder
 from holdfast.errors import BackendError, LockError, LockLost
 from holdfast.port import BlockingPort, Port
 from holdfast.typing import Duration
@@ -57,6 +58,11 @@ Grips = dict[tuple[str, object], Grip]
 
 class Ground(Protocol):
     """What locks stand on: an engine, or several layers that vote."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where events are told."""
+        ...
 
     @property
     def keeper(self) -> Keeper:
@@ -326,11 +332,13 @@ class MultiHeld:
         return f"<MultiHeld {', '.join(repr(each.name) for each in self.held)}>"
 
 
-_current: ContextVar[tuple[Held | MultiHeld, ...]] = ContextVar("holdfast_held", default=())
+_current: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
 
 
-def current_lock() -> Held | MultiHeld:
+def current_lock() -> Held:
     """Return the lock of the innermost block, or function with `locked`, around the caller.
+
+    In a block of several locks it is the last of them.
 
     Example:
         >>> from holdfast import Layer, current_lock
@@ -353,14 +361,14 @@ def current_lock() -> Held | MultiHeld:
 
 def note_entered(held: Held | MultiHeld) -> None:
     """Note what `current_lock` returns from now on, in this context."""
-    _current.set((*_current.get(), held))
+    _current.set(_current.get() + (held.held if isinstance(held, MultiHeld) else (held,)))
 
 
 def note_left(held: Held | MultiHeld) -> None:
     """Note that a block is left; in another context than where it was entered there is nothing to do."""
-    known = _current.get()
-    if held in known:
-        _current.set(tuple(each for each in known if each is not held))
+    known, left = _current.get(), held.held if isinstance(held, MultiHeld) else (held,)
+    if left[0] in known:
+        _current.set(tuple(each for each in known if each not in left))
 
 
 class Canceller:

@@ -68,8 +68,9 @@ class Redlock:
         layers = [next(own) if isinstance(each, str) else _checked(each) for each in given]
         _check_servers(layers)
         engines = [layer.engine for layer in layers]
+        self.recorder = engines[0].recorder
         self.keeper = RedlockKeeping(
-            engines[0].recorder,
+            self.recorder,
             [Node(engine.blocking, engine.asyncio, engine.caching.names) for engine in engines],
         )
         self.blocking = engines[0].blocking

@@ -58,7 +58,9 @@ def as_error(broken: WireBroken, server: str, command: Command) -> BackendError:
     doubt = "; the command may have been executed" if broken.sent and not command.repeatable else ""
     detail = f" ({broken.detail})" if broken.detail else ""
     message = f"{command.name}: Redis at {server} {_MEANING[broken.how]}{detail}{doubt}"
-    return (BackendTimeout if broken.how in _TIMES_OUT else BackendUnavailable)(message)
+    error = (BackendTimeout if broken.how in _TIMES_OUT else BackendUnavailable)(message)
+    error.is_final = broken.how == "closed"
+    return error
 
 
 _TIMES_OUT: Final = frozenset({"timeout", "late"})

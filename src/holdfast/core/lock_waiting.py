@@ -113,7 +113,7 @@ async def _first(locks: Locks, trial: Trial) -> Hold | None:
         answer = await trial.ask(waits=waits)
     except BackendError as error:
         locks.recorder.backend_failed(claim.tally, "take", error)
-        if waits and isinstance(error, BackendTimeout | BackendUnavailable):
+        if waits and _may_pass(error):
             return None
         raise
     return answer if isinstance(answer, Hold) else None
@@ -203,11 +203,16 @@ class _Waiting:
         lobby.trouble = error
         if lobby.away_since is None:
             lobby.away_since = now
-        if not isinstance(error, BackendTimeout | BackendUnavailable) or now - lobby.away_since >= _OUTAGE:
+        if not _may_pass(error) or now - lobby.away_since >= _OUTAGE:
             raise error
 
     def _spread(self, seconds: float) -> float:
         return seconds * (0.75 + 0.5 * self._port.random())
+
+
+def _may_pass(error: BackendError) -> bool:
+    """Say whether waiting may mend it: Redis is away, or late, and has refused nothing."""
+    return isinstance(error, BackendTimeout | BackendUnavailable) and not error.is_final
 
 
 def _busy(claim: Claim, waited: float) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from typing import Final
 
 from holdfast._lobby import Lobbies
@@ -88,7 +89,7 @@ class Trial:
         self._is_asking = False
         if not taken:
             self._may_be_held = port.monotonic() < self._in_doubt
-            return Busy(asked + found / 1000 if found >= 0 else float("inf"), is_next=place == [1])
+            return Busy(asked + found / 1000 if found >= 0 else inf, is_next=place == [1])
         hold = self._locks.holding(claim, self.token, int(found), asked)
         if claim.min_replicas:
             await self._replicate(hold)
@@ -170,7 +171,7 @@ class HeldLocks:
     def pretend(self, claim: Claim, token: str, fence: int) -> Hold:
         """Return a lock that nobody was asked for: the layer is disabled."""
         hold = Hold(claim, token, fence, self.process, self._clock)
-        hold.until = float("inf")
+        hold.until = inf
         hold.is_left = True
         return hold
 
@@ -233,6 +234,8 @@ class HeldLocks:
             BackendError: Redis cannot be reached: whether it lasts longer is not known.
         """
         self.check(hold)
+        if hold.until == inf:
+            return  # it is pretended
         asked = port.monotonic()
         hold.version += 1
         try:

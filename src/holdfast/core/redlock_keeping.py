@@ -99,7 +99,7 @@ class RedlockKeeping:
         try:
             return await self._voting.try_take(self._port_of(port), claim.name, port.token(), claim.lease, claim.tally)
         except (BackendTimeout, BackendUnavailable) as error:
-            if claim.wait == 0:
+            if claim.wait == 0 or error.is_final:
                 raise
             return Refusal(port.monotonic() + _LATEST, error)
 
