@@ -29,7 +29,8 @@ from holdfast.errors import (
     StreamError,
 )
 from holdfast.layer import Layer, configure, default_layer
-from holdfast.lock_handles import Held, MultiHeld, current_lock
+from holdfast.lock_handles import Held, current_lock
+from holdfast.lock_several import MultiHeld
 from holdfast.locks import Lock, MultiLock, ReadWriteLock
 from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota

@@ -36,6 +36,10 @@ class Entered(Generic[T]):
         self._what = what
         self._known: dict[object, list[T]] = {}
 
+    def __bool__(self) -> bool:
+        """Say whether anybody is inside."""
+        return bool(self._known)
+
     def push(self, thing: T, owner: object) -> T:
         """Note what an owner got on entering, and return it."""
         self._known.setdefault(owner, []).append(thing)

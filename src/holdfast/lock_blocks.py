@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -11,11 +13,44 @@ from holdfast.core.lock_claims import Claim
 from holdfast.entered import Entered, current_owner
 from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
 from holdfast.events import LockBusy
-from holdfast.lock_handles import Canceller, Grip, Ground, Held, MultiHeld, note_entered, note_left
+from holdfast.lock_handles import Grip, Ground, Held, note_entered, note_left
+from holdfast.lock_several import MultiHeld
 from holdfast.lock_terms import Terms
 from holdfast.port import Port
 
 H = TypeVar("H", Held, MultiHeld)
+
+
+class Canceller:
+    """Cancels the task that made it, from any thread, when its lock is lost."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        if task is None:
+            msg = "cancel_on_loss=True needs a task to cancel: use it in code that asyncio runs as a task"
+            raise RuntimeError(msg)
+        self._task = task
+        self._loop = asyncio.get_running_loop()
+        self._cancelling = task.cancelling()
+        self._has_fired = False
+        self._is_over = False
+
+    def __call__(self) -> None:
+        """Cancel the task soon, in its loop."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(self._cancel)
+
+    def _cancel(self) -> None:
+        if not self._is_over:
+            self._has_fired = True
+            self._task.cancel("the lock was lost")
+
+    def end(self, error: BaseException | None) -> bool:
+        """Cancel no more; say whether the error is the cancellation from here, and nobody else's."""
+        self._is_over = True
+        if not self._has_fired:
+            return False
+        return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
 
 
 class Block(Generic[H]):
@@ -57,20 +92,20 @@ class Block(Generic[H]):
     def __enter__(self) -> H:
         self._refuse_to_cancel("a plain `with`")
         held = drive(self._take(self._ground.blocking, in_block=True))
-        note_entered(held)
+        note_entered(held.parts)
         return self._entered.push((held, None), current_owner())[0]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         held, _ = self._entered.pop(current_owner())
-        note_left(held)
+        note_left(held.parts)
         drive(held.leave_block(self._ground.blocking, error))
 
     async def __aenter__(self) -> H:
         canceller = Canceller() if self._terms.cancel_on_loss else None
         held = await self._take(self._ground.asyncio, in_block=True)
-        note_entered(held)
+        note_entered(held.parts)
         if canceller is not None:
             held.told_of_loss(canceller)
         return self._entered.push((held, canceller), current_owner())[0]
@@ -79,7 +114,7 @@ class Block(Generic[H]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         held, canceller = self._entered.pop(current_owner())
-        note_left(held)
+        note_left(held.parts)
         was_cancelled_here = canceller is not None and canceller.end(error)
         await held.leave_block(self._ground.asyncio, error)
         if was_cancelled_here:

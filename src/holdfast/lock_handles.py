@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Protocol, Self
@@ -95,6 +93,11 @@ class Held:
         self._hold = hold
         self._grip = grip
         self._is_done = False
+
+    @property
+    def parts(self) -> tuple[Held, ...]:
+        """The handle itself. For the modules of holdfast only."""
+        return (self,)
 
     @property
     def name(self) -> str:
@@ -238,100 +241,6 @@ class Held:
         return f"<Held {self._hold.claim.what} {self.name!r}, {state}>"
 
 
-class MultiHeld:
-    """Several locks that are held together."""
-
-    __slots__ = ("_ground", "held")
-
-    def __init__(self, ground: Ground, held: Sequence[Held]) -> None:
-        self._ground = ground
-        self.held: tuple[Held, ...] = tuple(held)
-        """The locks, in the order of their names."""
-
-    @property
-    def fencing_tokens(self) -> dict[str, int]:
-        """The fencing token of each name, see `Held.fencing_token`."""
-        return {each.name: each.fencing_token for each in self.held}
-
-    @property
-    def lost(self) -> bool:
-        """Whether one of them is lost."""
-        return any(each.lost for each in self.held)
-
-    @property
-    def remaining(self) -> float:
-        """Seconds for which all of them are certainly held if nobody renews them."""
-        return min(each.remaining for each in self.held)
-
-    def check(self) -> None:
-        """Raise `LockLost` if one of them is not held any more, as far as this process knows."""
-        for each in self.held:
-            each.check()
-
-    def extend(self, lease: Duration | None = None) -> None:
-        """Let all of them last for `lease` from now; see `Held.extend`."""
-        for each in self.held:
-            each.extend(lease)
-
-    async def aextend(self, lease: Duration | None = None) -> None:
-        """Do what `extend` does, for async callers."""
-        for each in self.held:
-            await each.aextend(lease)
-
-    def release(self) -> None:
-        """Give all of them back, also if one is lost; then raise what was the first error, see `Held.release`."""
-        drive(self._leave_all(self._ground.blocking, lambda each: each.release_on(self._ground.blocking)))
-
-    async def arelease(self) -> None:
-        """Do what `release` does, for async callers."""
-        await self._leave_all(self._ground.asyncio, lambda each: each.release_on(self._ground.asyncio))
-
-    async def leave_block(self, port: Port, error: BaseException | None) -> None:
-        """Give all of them back at the end of a block. For the modules of holdfast only."""
-        await self._leave_all(port, lambda each: each.leave_block(port, error))
-
-    async def _leave_all(self, port: Port, leave: Callable[[Held], Awaitable[None]]) -> None:
-        error: Exception | None = None
-        left = list(self.held)
-        try:
-            while left:
-                try:
-                    await leave(left[-1])
-                except (LockLost, BackendError) as raised:
-                    error = error or raised
-                left.pop()
-        except BaseException:  # the others are given back all the same
-            for each in left:
-                each.release_at_last(port)
-            raise
-        if error is not None:
-            raise error
-
-    def told_of_loss(self, told: Callable[[], object]) -> None:
-        """Have `told` called when one of them is lost. For the modules of holdfast only."""
-        for each in self.held:
-            each.told_of_loss(told)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        drive(self.leave_block(self._ground.blocking, error))
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.leave_block(self._ground.asyncio, error)
-
-    def __repr__(self) -> str:
-        return f"<MultiHeld {', '.join(repr(each.name) for each in self.held)}>"
-
-
 _current: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
 
 
@@ -359,45 +268,13 @@ def current_lock() -> Held:
     return held[-1]
 
 
-def note_entered(held: Held | MultiHeld) -> None:
-    """Note what `current_lock` returns from now on, in this context."""
-    _current.set(_current.get() + (held.held if isinstance(held, MultiHeld) else (held,)))
+def note_entered(held: tuple[Held, ...]) -> None:
+    """Note what `current_lock` returns from now on, in this context: the last of these."""
+    _current.set(_current.get() + held)
 
 
-def note_left(held: Held | MultiHeld) -> None:
+def note_left(held: tuple[Held, ...]) -> None:
     """Note that a block is left; in another context than where it was entered there is nothing to do."""
-    known, left = _current.get(), held.held if isinstance(held, MultiHeld) else (held,)
-    if left[0] in known:
-        _current.set(tuple(each for each in known if each not in left))
-
-
-class Canceller:
-    """Cancels the task that made it, from any thread, when its lock is lost."""
-
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        if task is None:
-            msg = "cancel_on_loss=True needs a task to cancel: use it in code that asyncio runs as a task"
-            raise RuntimeError(msg)
-        self._task = task
-        self._loop = asyncio.get_running_loop()
-        self._cancelling = task.cancelling()
-        self._has_fired = False
-        self._is_over = False
-
-    def __call__(self) -> None:
-        """Cancel the task soon, in its loop."""
-        with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._cancel)
-
-    def _cancel(self) -> None:
-        if not self._is_over:
-            self._has_fired = True
-            self._task.cancel("the lock was lost")
-
-    def end(self, error: BaseException | None) -> bool:
-        """Cancel no more; say whether the error is the cancellation from here, and nobody else's."""
-        self._is_over = True
-        if not self._has_fired:
-            return False
-        return self._task.uncancel() <= self._cancelling and isinstance(error, asyncio.CancelledError)
+    known = _current.get()
+    if held[0] in known:
+        _current.set(tuple(each for each in known if each not in held))

@@ -12,7 +12,8 @@ from holdfast.engine import Engine
 from holdfast.entered import current_owner
 from holdfast.errors import ConfigurationError
 from holdfast.lock_blocks import Block, grip, refuse_own
-from holdfast.lock_handles import Held, MultiHeld
+from holdfast.lock_handles import Held
+from holdfast.lock_several import MultiHeld
 from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions, Terms, checked_count, checked_terms
 from holdfast.options import refuse_unknown
 from holdfast.policy.keys import guard

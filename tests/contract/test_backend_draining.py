@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import pytest
+
 from holdfast.commands import put
 from support.backends import Opened, opened
 from support.colours import Colour, Gate
@@ -108,3 +110,30 @@ def test_aclose_waits_for_threads_without_blocking_its_loop(namespace: str) -> N
             await closing
 
     ASYNC.run(scenario)
+
+
+def test_closing_waits_for_what_a_cancelled_caller_left_to_do(namespace: str) -> None:
+    """Also if all is closed right after the cancellation, when it has not begun yet, and the loop ends then."""
+    done: list[object] = []
+
+    async def program() -> None:
+        async with runs(ASYNC, namespace) as it:
+
+            async def work() -> None:
+                await asyncio.sleep(0.02)
+                done.append(await it.port.call(put("k", b"v", 60)))
+
+            try:
+                await asyncio.sleep(60)
+            finally:
+                it.port.afterwards(work)
+
+    async def cancelled() -> None:
+        main = asyncio.ensure_future(program())
+        await asyncio.sleep(0)
+        main.cancel()
+        await main
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert done == [b"OK"]

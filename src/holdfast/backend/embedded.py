@@ -17,6 +17,7 @@ from typing import Any, Final
 import redis.exceptions
 from hiredis import ReplyError
 
+from holdfast._calls import drive
 from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken
 from holdfast.backend.link import Colour
@@ -64,10 +65,15 @@ class EmbeddedLink:
         """Execute one command and return its reply."""
         if command.blocks is not None:
             return await self._ask_often(command, command.blocks)
-        return self.ask_now(command)
+        return self._execute(command)
 
     def ask_now(self, command: Command, deadline: Deadline | None = None) -> Reply:
-        """Execute one command in the caller's thread. No deadline matters: nothing is waited for."""
+        """Execute one command in the caller's thread, for the blocking colour. No deadline matters."""
+        if command.blocks is not None:
+            return drive(self._ask_often(command, command.blocks))
+        return self._execute(command)
+
+    def _execute(self, command: Command) -> Reply:
         if self._closed:
             raise WireBroken("closed", sent=False)
         try:
@@ -77,7 +83,7 @@ class EmbeddedLink:
 
     async def ask_all(self, commands: Sequence[Command], deadline: Deadline | None = None) -> list[Reply]:
         """Execute commands one after the other."""
-        return [self.ask_now(command) for command in commands]
+        return [self._execute(command) if command.blocks is None else await self.ask(command) for command in commands]
 
     async def _ask_often(self, command: Command, blocks: float) -> Reply:
         deadline = time.monotonic() + (blocks or float("inf"))
