@@ -105,10 +105,9 @@ class Trial:
         """
         claim = self.claim
         asked = self._port.monotonic()
-        take = claim.take(self.member, waits=False)
         within = min(_REPLICATED_WITHIN, claim.lease / 3)
         wait = wait_for_replicas(claim.places.held, claim.min_replicas, within)
-        (taken, *_), count = await self._port.pipeline([take._replace(words=take.fallback, fallback=()), wait])
+        (taken, *_), count = await self._port.pipeline([claim.take(self.member, waits=False), wait])
         if not taken:
             msg = f"the {claim.what} {claim.name!r} was taken by somebody else before replicas had it"
             raise BackendUnavailable(msg)
