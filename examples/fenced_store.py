@@ -4,7 +4,7 @@
 
 Two writers have the same page to write. The first one gets the lock, and then stands still for longer than its lease,
 as a process does that is paused or swapped out. The second one gets the lock and writes. When the first one goes on, it
-still means to have the lock.
+still believes that it has the lock.
 
 It uses the embedded backend; with HOLDFAST_URL=redis://localhost:6379/0 it uses a real server.
 """

@@ -293,12 +293,12 @@ def locked(
         lease: how long the lock of a process that died stays taken.
         wait: how long a call waits for it; None is for ever, 0 not at all.
         on_busy: what to do when others hold it for longer than that: ``"raise"`` `LockNotAcquired`, ``"skip"`` the
-            call and return None, or a function to call instead, with the same arguments.
+            call and return None, or a function to call instead, with the same arguments, `self` included.
         fair: whether calls get the lock in the order in which they came, over all processes.
         reentrant: whether the function may call itself, or another with the same lock, in the same task or thread.
-        max_lifetime: after which time the lock is renewed no more, so that hung code gives it free.
+        max_lifetime: after which time the lock is renewed no more, so that code that hangs does not hold it for ever.
         cancel_on_loss: whether to cancel an async function when its lock is lost.
-        min_replicas: how many replicas must have taken the lock over before it counts as held.
+        min_replicas: how many replicas must have the lock before it counts as held.
         layer: the layer; without it, the default one at each call.
         unknown: refused, with the names of those that there are.
 

@@ -78,7 +78,7 @@ class LockError(HoldfastError):
 
 
 class LockNotAcquired(LockError):  # noqa: N818 - reads as what happened
-    """Somebody else held the lock for as long as we were ready to wait."""
+    """Others held the lock for as long as we were ready to wait, we hold it ourselves, or too few replicas have it."""
 
 
 class LockLost(LockError):  # noqa: N818 - reads as what happened

@@ -171,8 +171,8 @@ class Layer:
         """Return a lock that one thread or task of all processes may hold, for ``with`` and ``async with``.
 
         It is held for as long as the block runs: its lease is renewed, and the lock of a process that died is free when
-        the lease has run out. That makes work rare that is done twice; it cannot make it impossible, since a process
-        may stand still for longer than its lease. Where that would do harm, hand `Held.fencing_token` to the resource.
+        the lease has run out. That makes it rare that work is done twice; it cannot rule it out, since a process may
+        stand still for longer than its lease. Where that would do harm, hand `Held.fencing_token` to the resource.
 
         Args:
             name: of the lock, the same in all processes.
@@ -180,11 +180,11 @@ class Layer:
                 lease: how long the lock of a process that died stays taken (default 30 s).
                 wait: how long to wait for it; None, the default, is for ever, 0 not at all.
                 fair: whether those who wait get it in the order in which they came, over all processes.
-                reentrant: whether the task or thread that holds it may enter it again.
-                max_lifetime: after which time it is renewed no more, so that hung code gives it free.
+                reentrant: whether the task or thread that holds it may enter it again; the lease stays the outer one's.
+                max_lifetime: after which time it is renewed no more, so that code that hangs does not hold it for ever.
                 cancel_on_loss: whether to cancel the ``async with`` block when the lock is lost; it raises `LockLost`.
-                min_replicas: how many replicas must have taken the lock over before it counts as held, so that a
-                    failover does not lose it.
+                min_replicas: how many replicas must have the lock before it counts as held, so that a failover is less
+                    likely to lose it; with fewer after a second, `LockNotAcquired`.
 
         Raises:
             ConfigurationError: an option cannot work. Entering raises `LockNotAcquired` or `BackendError`.
@@ -205,7 +205,7 @@ class Layer:
     def semaphore(self, name: str, permits: int, **options: Unpack[LeaseOptions]) -> Lock:
         """Return what `permits` threads and tasks of all processes may hold together, each under a lease of its own.
 
-        Those who wait get it in the order in which they came. The options are those of `lock`.
+        Those who wait get it in the order in which they came.
 
         Args:
             name: of the semaphore.

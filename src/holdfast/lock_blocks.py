@@ -73,7 +73,8 @@ class Block(Generic[H]):
         Keep the handle: a lock whose handle is forgotten is not renewed, and lost when its lease has run out.
 
         Raises:
-            LockNotAcquired: others held it for as long as `wait` says.
+            LockNotAcquired: others held it for as long as `wait` says, the caller is in a block of it already, or
+                too few replicas have it.
             BackendError: Redis cannot be reached.
         """
         self._refuse_to_cancel("acquire()")

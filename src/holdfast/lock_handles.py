@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from holdfast._calls import drive
-from holdfast._durations import seconds
 from holdfast.core.held_lock import Hold
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError, LockError, LockLost
+from holdfast.lock_terms import lease_seconds
 from holdfast.port import BlockingPort, Port
 from holdfast.typing import Duration
 
@@ -120,7 +120,7 @@ class Held:
 
     @property
     def lost(self) -> bool:
-        """Whether somebody else may hold it now, as far as this process knows."""
+        """Whether somebody else may hold it now, as far as this process knows, though it was not given back."""
         return self._hold.lost or self._is_foreign()
 
     @property
@@ -157,7 +157,7 @@ class Held:
         await self._extend(self._ground.asyncio, lease)
 
     async def _extend(self, port: Port, lease: Duration | None) -> None:
-        length = self._hold.seconds if lease is None else seconds(lease, "lease")
+        length = self._hold.seconds if lease is None else lease_seconds(lease)
         await self._ground.keeper.extend(port, self._hold, length)
 
     def release(self) -> None:

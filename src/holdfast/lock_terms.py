@@ -82,13 +82,7 @@ def _checked(
         if not isinstance(flag, bool):
             msg = f"{name}={flag!r} must be True or False"
             raise ConfigurationError(msg)
-    length = seconds(lease, "lease")
-    if length > _LONGEST_LEASE:
-        msg = (
-            f"lease={lease!r} is longer than a day: it is renewed for as long as the lock is held, and says only how "
-            "long others wait for one whose holder has died"
-        )
-        raise ConfigurationError(msg)
+    length = lease_seconds(lease)
     lifetime = None if max_lifetime is None else seconds(max_lifetime, "max_lifetime")
     return Terms(
         length if lifetime is None else min(length, lifetime),
@@ -99,6 +93,22 @@ def _checked(
         fair,
         reentrant,
     )
+
+
+def lease_seconds(lease: Duration) -> float:
+    """Return the seconds of a lease, at most a day.
+
+    Raises:
+        ConfigurationError: it is longer, or no duration.
+    """
+    length = seconds(lease, "lease")
+    if length > _LONGEST_LEASE:
+        msg = (
+            f"lease={lease!r} is longer than a day: it is renewed for as long as the lock is held, and says only how "
+            "long others wait for one whose holder has died"
+        )
+        raise ConfigurationError(msg)
+    return length
 
 
 _remembered = lru_cache(1024, typed=True)(_checked)

@@ -117,11 +117,11 @@ class ReadWriteLock:
         self._make = make
 
     def read(self, **options: Unpack[LeaseOptions]) -> Lock:
-        """Return what reads beside others; the options are those of `Layer.lock`."""
+        """Return what reads beside others; the options are those of `Layer.semaphore`."""
         return self._make("r", "read lock", options)
 
     def write(self, **options: Unpack[LeaseOptions]) -> Lock:
-        """Return what writes alone; the options are those of `Layer.lock`."""
+        """Return what writes alone; the options are those of `Layer.semaphore`."""
         return self._make("w", "write lock", options)
 
 
