@@ -30,7 +30,6 @@ from holdfast.core.records import Recorder
 from holdfast.core.slots import Slots
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
-from holdfast.lock_handles import Grips
 from holdfast.lock_terms import Terms
 from holdfast.options import OnFailure, Options, check_names
 from holdfast.policy.keys import check_namespace
@@ -91,8 +90,6 @@ class Engine:
         self.locks = self.keeper = Locks(self.recorder, names, self.blocking)
         self.claims: dict[tuple[str, Terms], Claim] = {}
         """Plain locks, by their names as given and their terms."""
-        self.grips: Grips = {}
-        """The locks that are held in blocks, and by whom."""
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)
         """Whether calls go straight to their functions, in the current context."""
         if self.serializers.find(serializer) is not None:  # one of the user's own can only be registered after this
@@ -169,7 +166,6 @@ class Engine:
         self.limiting.local.after_fork()
         self.slots.after_fork()
         self.locks.after_fork()
-        self.grips.clear()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:
             self._unwatch()

@@ -10,6 +10,7 @@
     ├── RateLimited                            a quota refused the call
     ├── LockError
     │   ├── LockNotAcquired
+    │   │   └── LockNotReplicated              it is free, but too few replicas have it
     │   └── LockLost
     ├── SessionError
     └── StreamError
@@ -79,6 +80,10 @@ class LockError(HoldfastError):
 
 class LockNotAcquired(LockError):  # noqa: N818 - reads as what happened
     """Others held the lock for as long as we were ready to wait, we hold it ourselves, or too few replicas have it."""
+
+
+class LockNotReplicated(LockNotAcquired):
+    """The lock is free, but fewer replicas than `min_replicas` took it over in time. It was given back."""
 
 
 class LockLost(LockError):  # noqa: N818 - reads as what happened

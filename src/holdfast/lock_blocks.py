@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Never, TypeVar
 
 from holdfast._calls import drive
-from holdfast.core.held_lock import Hold
 from holdfast.core.lock_claims import Claim
 from holdfast.entered import Entered, current_owner
 from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
 from holdfast.events import LockBusy
-from holdfast.lock_handles import Grip, Ground, Held, note_entered, note_left
+from holdfast.lock_handles import Grip, Ground, Held, held_already, note_entered, note_left
 from holdfast.lock_several import MultiHeld
 from holdfast.lock_terms import Terms
 from holdfast.port import Port
@@ -67,7 +67,7 @@ class Block(Generic[H]):
     async def _take(self, port: Port, *, in_block: bool) -> H:
         raise NotImplementedError
 
-    def acquire(self) -> H:
+    def acquire(self, **unknown: Never) -> H:
         """Take it, and return a handle that gives it back.
 
         Keep the handle: a lock whose handle is forgotten is not renewed, and lost when its lease has run out.
@@ -77,13 +77,20 @@ class Block(Generic[H]):
                 too few replicas have it.
             BackendError: Redis cannot be reached.
         """
+        _refuse_options(unknown)
         self._refuse_to_cancel("acquire()")
         return drive(self._take(self._ground.blocking, in_block=False))
 
-    async def aacquire(self) -> H:
+    async def aacquire(self, **unknown: Never) -> H:
         """Do what `acquire` does, for async callers."""
+        _refuse_options(unknown)
         self._refuse_to_cancel("aacquire()")
         return await self._take(self._ground.asyncio, in_block=False)
+
+    def __reduce__(self) -> str:
+        """Refuse to be copied or pickled."""
+        msg = f"{self!r} belongs to this process: pass on the name, and make the lock where it is needed"
+        raise TypeError(msg)
 
     def _refuse_to_cancel(self, verb: str) -> None:
         if self._terms.cancel_on_loss:
@@ -119,32 +126,36 @@ class Block(Generic[H]):
         was_cancelled_here = canceller is not None and canceller.end(error)
         await held.leave_block(self._ground.asyncio, error)
         if was_cancelled_here:
-            msg = f"{held!r} was lost, and its block cancelled: another may hold it now"
+            msg = f"{self!r} was lost, and its block cancelled: another may hold it now"
             raise LockLost(msg) from error
 
 
-def refuse_own(ground: Ground, claim: Claim, owner: object) -> None:
+def _refuse_options(given: Mapping[str, object]) -> None:
+    for name in given:
+        msg = (
+            f"acquire has no option {name!r}: say how long to wait where the lock is made, such as wait=0 or wait='5s'"
+        )
+        raise ConfigurationError(msg)
+
+
+def refuse_own(ground: Ground, claim: Claim, owner: object, advice: str = "") -> None:
     """Refuse what its owner holds already: nobody but he himself could give it back.
 
     Raises:
         LockNotAcquired: that is so.
     """
-    known = ground.grips.get((claim.places.held, owner))
-    if known is not None and not known.hold.lost:
-        claim.tally.busy += 1
-        if ground.recorder.hooks:
-            ground.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, 0.0))
-        msg = (
-            f"the {claim.what} {claim.name!r} is held already by this very task or thread, which would wait for itself "
-            "for ever: leave the outer block first, or make both reentrant=True"
-        )
-        raise LockNotAcquired(msg)
+    if held_already(ground, claim.places.held, owner) is None:
+        return
+    claim.tally.busy += 1
+    if ground.recorder.hooks:
+        ground.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, 0.0))
+    msg = (
+        f"the {claim.what} {claim.title} is held already by this very task or thread, which would wait for itself "
+        f"for ever: leave the outer block first{advice}"
+    )
+    raise LockNotAcquired(msg)
 
 
-def grip(ground: Ground, claim: Claim, owner: object, hold: Hold) -> Grip | None:
-    """Note that an owner holds a lock. Of a semaphore one may hold several permits."""
-    if claim.mode and claim.capacity:
-        return None
-    key = claim.places.held, owner
-    noted = ground.grips[key] = Grip(key, hold)
-    return noted
+def grip(claim: Claim, owner: object) -> Grip | None:
+    """Return that an owner holds a lock. Of a semaphore one may hold several permits."""
+    return None if claim.mode and claim.capacity else Grip(owner)

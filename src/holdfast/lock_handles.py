@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 
 from holdfast._calls import drive
 from holdfast.core.held_lock import Hold
@@ -40,18 +40,13 @@ class Keeper(Protocol):
 
 
 class Grip:
-    """One lock that its owner holds, and may enter again."""
+    """That an owner holds a lock, and how often it has entered it."""
 
-    __slots__ = ("count", "hold", "key")
+    __slots__ = ("count", "owner")
 
-    def __init__(self, key: tuple[str, object], hold: Hold) -> None:
-        self.key = key
-        self.hold = hold
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
         self.count = 1
-
-
-Grips = dict[tuple[str, object], Grip]
-"""What is held now, by its key in Redis and its owner."""
 
 
 class Ground(Protocol):
@@ -77,22 +72,19 @@ class Ground(Protocol):
         """The port of tasks."""
         ...
 
-    @property
-    def grips(self) -> Grips:
-        """What is held in blocks, and by whom."""
-        ...
-
 
 class Held:
     """A lock that is held. It can be given back by any thread or task, and is a context manager that does so."""
 
-    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done")
+    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done", "in_block")
 
     def __init__(self, ground: Ground, hold: Hold, grip: Grip | None = None) -> None:
         self._ground = ground
         self._hold = hold
         self._grip = grip
         self._is_done = False
+        self.in_block = False
+        """Whether `current_lock` may return it. For the modules of holdfast only."""
 
     @property
     def parts(self) -> tuple[Held, ...]:
@@ -126,7 +118,7 @@ class Held:
     @property
     def remaining(self) -> float:
         """Seconds for which it is certainly held if nobody renews it, 0 once it is lost or given back."""
-        return 0.0 if self._is_done else self._hold.remaining
+        return 0.0 if self._is_done or self._is_foreign() else self._hold.remaining
 
     def _is_foreign(self) -> bool:
         """Say whether it belongs to the process that this one was forked from."""
@@ -177,6 +169,8 @@ class Held:
         """Give it back over a port. For the modules of holdfast only."""
         if self._lets_go():
             await self._ground.keeper.release(port, self._hold)
+        elif self._grip is not None and self._grip.count and self._hold.lost:
+            self.check()  # whoever has entered it again learns of it, too
 
     def release_at_last(self, port: Port) -> None:
         """Give it back for a caller who was cancelled or interrupted. For the modules of holdfast only."""
@@ -192,11 +186,29 @@ class Held:
         if grip is None:
             return True
         grip.count -= 1
-        if grip.count:
-            return False
-        if self._ground.grips.get(grip.key) is grip:
-            del self._ground.grips[grip.key]
-        return True
+        note_left((self,))
+        return not grip.count
+
+    def again(self, ground: Ground, key: str, owner: object) -> Held | None:
+        """Return another handle if this is how an owner holds a lock now. For the modules of holdfast only.
+
+        Args:
+            ground: what the lock stands on.
+            key: its key in Redis.
+            owner: the task or thread.
+        """
+        grip, hold = self._grip, self._hold
+        if grip is None or grip.owner is not owner or ground is not self._ground or hold.claim.places.held != key:
+            return None
+        if hold.is_left or hold.lost or self._is_foreign():
+            return None
+        return Held(ground, hold, grip)
+
+    def enter_again(self) -> Held:
+        """Count one more entry of its owner, and return the handle. For the modules of holdfast only."""
+        if self._grip is not None:
+            self._grip.count += 1
+        return self
 
     async def leave_block(self, port: Port, error: BaseException | None) -> None:
         """Give it back at the end of a block, whose own error comes first. For the modules of holdfast only.
@@ -221,27 +233,39 @@ class Held:
                 told()
 
     def __enter__(self) -> Self:
+        self.check()
+        note_entered((self,))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        note_left((self,))
         drive(self.leave_block(self._ground.blocking, error))
 
     async def __aenter__(self) -> Self:
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        note_left((self,))
         await self.leave_block(self._ground.asyncio, error)
+
+    def __reduce__(self) -> str:
+        """Refuse to be copied or pickled: a second handle would give back what the first one holds."""
+        msg = f"{self!r} belongs to this process: pass on its name, its token, or its fencing_token"
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         state = "given back" if self._is_done else "lost" if self.lost else "held"
-        return f"<Held {self._hold.claim.what} {self.name!r}, {state}>"
+        return f"<Held {self._hold.claim.what} {self._hold.claim.title}, {state}>"
 
 
-_current: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
+_noted: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
+"""What is held in the blocks around, and by hand where it may be entered again."""
+_MANY: Final = 8
+"""How many are noted before those are forgotten that were given back elsewhere."""
 
 
 def current_lock() -> Held:
@@ -261,20 +285,38 @@ def current_lock() -> Held:
     Raises:
         LockError: there is none.
     """
-    held = _current.get()
-    if not held:
-        msg = "no lock is held around this code: call current_lock() in a block of a lock, or under @locked"
-        raise LockError(msg)
-    return held[-1]
+    for held in reversed(_noted.get()):
+        if held.in_block:
+            return held
+    msg = "no lock is held around this code: call current_lock() in a block of a lock, or under @locked"
+    raise LockError(msg)
 
 
-def note_entered(held: tuple[Held, ...]) -> None:
-    """Note what `current_lock` returns from now on, in this context: the last of these."""
-    _current.set(_current.get() + held)
+def held_already(ground: Ground, key: str, owner: object) -> Held | None:
+    """Return a handle of what an owner holds in this context: nobody but the owner himself could give it back.
+
+    A thread of a pool runs in many contexts, one after the other and in turns. What it holds in one of them is not its
+    own in another one.
+    """
+    for held in reversed(_noted.get()):
+        found = held.again(ground, key, owner)
+        if found is not None:
+            return found
+    return None
+
+
+def note_entered(held: tuple[Held, ...], *, in_block: bool = True) -> None:
+    """Note what is held from now on, in this context."""
+    known = _noted.get()
+    if len(known) >= _MANY:
+        known = tuple(each for each in known if each.remaining)
+    for each in held:
+        each.in_block = in_block
+    _noted.set(known + held)
 
 
 def note_left(held: tuple[Held, ...]) -> None:
-    """Note that a block is left; in another context than where it was entered there is nothing to do."""
-    known = _current.get()
+    """Note that something is left; in another context than where it was entered there is nothing to do."""
+    known = _noted.get()
     if held[0] in known:
-        _current.set(tuple(each for each in known if each not in held))
+        _noted.set(tuple(each for each in known if each not in held))

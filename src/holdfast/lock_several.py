@@ -8,7 +8,7 @@ from typing import Self
 
 from holdfast._calls import drive
 from holdfast.errors import BackendError, LockLost
-from holdfast.lock_handles import Ground, Held
+from holdfast.lock_handles import Ground, Held, note_entered, note_left
 from holdfast.port import Port
 from holdfast.typing import Duration
 
@@ -93,20 +93,24 @@ class MultiHeld:
             each.told_of_loss(told)
 
     def __enter__(self) -> Self:
+        self.check()
+        note_entered(self.held)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        note_left(self.held)
         drive(self.leave_block(self._ground.blocking, error))
 
     async def __aenter__(self) -> Self:
-        return self
+        return self.__enter__()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        note_left(self.held)
         await self.leave_block(self._ground.asyncio, error)
 
     def __repr__(self) -> str:
-        return f"<MultiHeld {', '.join(repr(each.name) for each in self.held)}>"
+        return f"<MultiHeld {', '.join(repr(each) for each in self.held)}>"

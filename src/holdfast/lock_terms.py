@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import inf
 from typing import Any, Final, TypedDict
 
 from holdfast._durations import seconds
 from holdfast.errors import ConfigurationError
 from holdfast.typing import Duration
 
+_SHORTEST_LEASE: Final = 0.01
 _LONGEST_LEASE: Final = 24 * 3600.0
 _MOST: Final = 10**6
 
@@ -86,13 +88,22 @@ def _checked(
     lifetime = None if max_lifetime is None else seconds(max_lifetime, "max_lifetime")
     return Terms(
         length if lifetime is None else min(length, lifetime),
-        None if wait is None else seconds(wait, "wait", zero=True),
+        _wait_seconds(wait),
         lifetime,
         cancel_on_loss,
         checked_count(min_replicas, "min_replicas", 0),
         fair,
         reentrant,
     )
+
+
+def _wait_seconds(wait: Any) -> float | None:
+    if wait is None:
+        return None
+    if isinstance(wait, bool) or wait == inf:
+        msg = f"wait={wait!r} is not a duration: None is for ever, 0 is not at all, and '5s' is five seconds"
+        raise ConfigurationError(msg)
+    return seconds(wait, "wait", zero=True)
 
 
 def lease_seconds(lease: Duration) -> float:
@@ -108,6 +119,9 @@ def lease_seconds(lease: Duration) -> float:
             "long others wait for one whose holder has died"
         )
         raise ConfigurationError(msg)
+    if length < _SHORTEST_LEASE:
+        msg = f"lease={lease!r} is over before anything can be done under it: give at least a hundredth of a second"
+        raise ConfigurationError(msg)
     return length
 
 
@@ -122,6 +136,6 @@ def checked_count(value: int, name: str, least: int) -> int:
     """
     # Callers are often untyped.
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"{name}={value!r} must be a whole number, {least} or more"
+        msg = f"{name}={value!r} must be a whole number from {least} to {_MOST}"
         raise ConfigurationError(msg)
     return int(value)

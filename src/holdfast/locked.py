@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, Unpack
 from holdfast._calls import is_async
 from holdfast.call_names import compile_call, value_of
 from holdfast.engine import Engine
-from holdfast.errors import ConfigurationError, LockNotAcquired
+from holdfast.errors import ConfigurationError, LockNotAcquired, LockNotReplicated
 from holdfast.key_binding import describe
 from holdfast.lock_terms import LockOptions, checked_terms
 from holdfast.locks import Lock, claim_of
@@ -40,7 +40,7 @@ class LockRecipe:
         self._find_engine = find_engine
         given: Any = function
         self._binds = inspect.isfunction(given) or isinstance(given, classmethod)
-        self._key = compile_call(self.function, key, "lock")
+        self._key = compile_call(self.function, _checked_key(key, self.function), "lock")
         self._on_busy = _checked_on_busy(options.get("on_busy", "raise"), self.function, plain=not self.is_async)
         terms: Any = {name: value for name, value in options.items() if name != "on_busy"}
         self._terms = checked_terms(terms)
@@ -57,8 +57,8 @@ class LockRecipe:
         lock = self._lock(given, kwargs)
         try:
             lock.__enter__()
-        except LockNotAcquired:
-            if self._on_busy == "raise":
+        except LockNotAcquired as error:
+            if self._on_busy == "raise" or isinstance(error, LockNotReplicated):
                 raise
             return self._instead(given, kwargs)
         try:
@@ -77,8 +77,8 @@ class LockRecipe:
         lock = self._lock(given, kwargs)
         try:
             await lock.__aenter__()
-        except LockNotAcquired:
-            if self._on_busy == "raise":
+        except LockNotAcquired as error:
+            if self._on_busy == "raise" or isinstance(error, LockNotReplicated):
                 raise
             return await value_of(self._instead(given, kwargs))
         try:
@@ -124,11 +124,39 @@ def lock_calls(find_engine: Callable[[], Engine], key: KeyOption, **options: Unp
     return wrap
 
 
+def _checked_key(key: KeyOption, function: Callable[..., Any]) -> KeyOption:
+    if key is None or key == "":
+        msg = f"{describe(function)} needs the name of its lock: write @locked('import') or @locked('invoice:{{id}}')"
+        raise ConfigurationError(msg)
+    return key
+
+
+def _check_stand_in(on_busy: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with the arguments of another, as far as signatures tell."""
+    try:
+        wanted, offered = inspect.signature(on_busy), inspect.signature(function)
+    except (TypeError, ValueError):  # there is no signature to look at
+        return
+    kinds = inspect.Parameter
+    plain = [
+        each
+        for each in offered.parameters.values()
+        if each.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+    ]
+    named = {each.name: None for each in offered.parameters.values() if each.kind is kinds.KEYWORD_ONLY}
+    try:
+        wanted.bind(*plain, **named)
+    except TypeError as error:
+        msg = f"on_busy= of {describe(function)} is called with its arguments, {offered}, and takes {wanted}: {error}"
+        raise ConfigurationError(msg) from None
+
+
 def _checked_on_busy(on_busy: Any, function: Callable[..., Any], *, plain: bool) -> Any:
     if callable(on_busy):
         if plain and is_async(on_busy):
             msg = f"on_busy= of {describe(function)} is async, and the function is not: nobody would await it"
             raise ConfigurationError(msg)
+        _check_stand_in(on_busy, function)
         return on_busy
     if on_busy not in ("raise", "skip"):
         msg = f"on_busy={on_busy!r} must be 'raise', 'skip' (return None), or a function to call instead"

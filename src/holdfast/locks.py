@@ -12,7 +12,7 @@ from holdfast.engine import Engine
 from holdfast.entered import current_owner
 from holdfast.errors import ConfigurationError
 from holdfast.lock_blocks import Block, grip, refuse_own
-from holdfast.lock_handles import Held
+from holdfast.lock_handles import Held, held_already, note_entered
 from holdfast.lock_several import MultiHeld
 from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions, Terms, checked_count, checked_terms
 from holdfast.options import refuse_unknown
@@ -60,16 +60,23 @@ class Lock(Block[Held]):
         if engine.off.get():
             return Held(engine, engine.locks.pretend(claim, port.token(), int(port.now() * _MICROSECONDS)))
         owner, reentrant = current_owner(), self._terms.reentrant
-        known = engine.grips.get((claim.places.held, owner)) if reentrant else None
-        if known is not None and not known.hold.lost:
-            known.count += 1
-            return Held(engine, known.hold, known)
-        refuse_own(engine, claim, owner)
+        if reentrant and (known := held_already(engine, claim.places.held, owner)) is not None:
+            return _noted(known.enter_again(), in_block)
+        can_enter_again = not claim.mode and not reentrant
+        refuse_own(engine, claim, owner, ", or make both reentrant=True" if can_enter_again else "")
         hold = await engine.locks.acquire(port, claim, port.token())
-        return Held(engine, hold, grip(engine, claim, owner, hold) if in_block or reentrant else None)
+        held = Held(engine, hold, grip(claim, owner) if in_block or reentrant else None)
+        return _noted(held, in_block) if reentrant else held
 
     def __repr__(self) -> str:
-        return f"<{self._claim.what.capitalize()} {self._claim.name!r}>"
+        return f"<{self._claim.what.capitalize()} {self._claim.title}>"
+
+
+def _noted(held: Held, in_block: bool) -> Held:
+    """Note what is acquired by hand and may be entered again; a block notes for itself what it holds."""
+    if not in_block:
+        note_entered((held,), in_block=False)
+    return held
 
 
 class MultiLock(Block[MultiHeld]):
@@ -90,10 +97,7 @@ class MultiLock(Block[MultiHeld]):
         for claim in self._claims:
             refuse_own(engine, claim, owner)
         holds = await engine.locks.acquire_all(port, self._claims)
-        grips = [
-            grip(engine, claim, owner, hold) if in_block else None
-            for claim, hold in zip(self._claims, holds, strict=True)
-        ]
+        grips = [grip(claim, owner) if in_block else None for claim in self._claims]
         return MultiHeld(engine, [Held(engine, *each) for each in zip(holds, grips, strict=True)])
 
     def __repr__(self) -> str:
@@ -113,7 +117,8 @@ class ReadWriteLock:
         False
     """
 
-    def __init__(self, make: Callable[..., Lock]) -> None:
+    def __init__(self, name: str, make: Callable[..., Lock]) -> None:
+        self._name = name
         self._make = make
 
     def read(self, **options: Unpack[LeaseOptions]) -> Lock:
@@ -124,9 +129,19 @@ class ReadWriteLock:
         """Return what writes alone; the options are those of `Layer.semaphore`."""
         return self._make("w", "write lock", options)
 
+    def __repr__(self) -> str:
+        return f"<ReadWriteLock {self._name!r}>"
+
 
 def claim_of(
-    engine: Engine, name: str, terms: Terms, *, kind: LockKind = "lock", what: str = "lock", pattern: str = ""
+    engine: Engine,
+    name: str,
+    terms: Terms,
+    *,
+    kind: LockKind = "lock",
+    what: str = "lock",
+    pattern: str = "",
+    given: str = "",
 ) -> Claim:
     """Return what a lock of a layer comes to.
 
@@ -137,12 +152,13 @@ def claim_of(
         kind: what holds together.
         what: the kind in words.
         pattern: under which it is counted; what it is, if that is not given.
+        given: the name as the user gave it; the other one, if that is not given.
     """
     if terms.min_replicas and engine.backend.topology.kind == "memory":
         msg = "min_replicas= needs a Redis with replicas; memory:// has none"
         raise ConfigurationError(msg)
     return Claim(
-        name,
+        given or name,
         what,
         engine.caching.names.lock(kind, name),
         engine.recorder.tally(pattern or what),
@@ -160,7 +176,7 @@ def make_lock(engine: Engine, name: str, options: LockOptions) -> Lock:
     terms = checked_terms(options)
     known = engine.claims.get((name, terms)) if isinstance(name, str) else None  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
     if known is None:
-        known = claim_of(engine, guard(name, "name"), terms)
+        known = claim_of(engine, guard(name, "name"), terms, given=name)
         if len(engine.claims) < _MOST_KNOWN and len(name) <= _LONGEST_KNOWN:
             engine.claims[name, terms] = known
     return Lock(engine, known, terms)
@@ -170,7 +186,7 @@ def make_semaphore(engine: Engine, name: str, permits: int, options: LeaseOption
     """Return one permit of a semaphore."""
     refuse_unknown("semaphore", options, LeaseOptions.__optional_keys__)
     terms = checked_terms(options)
-    claim = claim_of(engine, guard(name, "name"), terms, kind="semaphore", what="semaphore")
+    claim = claim_of(engine, guard(name, "name"), terms, kind="semaphore", what="semaphore", given=name)
     return Lock(engine, replace(claim, mode="r", capacity=checked_count(permits, "permits", 1)), terms)
 
 
@@ -181,10 +197,10 @@ def make_read_write_lock(engine: Engine, name: str) -> ReadWriteLock:
     def make(mode: Any, what: str, options: LeaseOptions) -> Lock:
         refuse_unknown(what, options, LeaseOptions.__optional_keys__)
         terms = checked_terms(options)
-        claim = claim_of(engine, guarded, terms, kind="rwlock", what=what)
+        claim = claim_of(engine, guarded, terms, kind="rwlock", what=what, given=name)
         return Lock(engine, replace(claim, mode=mode, capacity=0), terms)
 
-    return ReadWriteLock(make)
+    return ReadWriteLock(name, make)
 
 
 def make_multi_lock(engine: Engine, names: Iterable[str], options: MultiLockOptions) -> MultiLock:
@@ -193,9 +209,11 @@ def make_multi_lock(engine: Engine, names: Iterable[str], options: MultiLockOpti
     if isinstance(names, str) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
         msg = f"multi_lock takes several names, such as ['account:1', 'account:2'], not {names!r}"
         raise ConfigurationError(msg)
-    guarded = sorted({guard(name, "name") for name in names})
+    guarded = {guard(name, "name"): name for name in names}
     if not guarded:
         msg = "multi_lock needs at least one name"
         raise ConfigurationError(msg)
     terms = checked_terms(options)
-    return MultiLock(engine, [claim_of(engine, name, terms) for name in guarded], terms)
+    return MultiLock(
+        engine, [claim_of(engine, safe, terms, given=given) for safe, given in sorted(guarded.items())], terms
+    )

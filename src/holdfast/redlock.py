@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self, TypedDict, Unpack, cast
+from typing import Final, Self, TypedDict, Unpack, cast
 
 from holdfast import _forks
 from holdfast._calls import drive
@@ -15,12 +15,15 @@ from holdfast.entered import current_owner
 from holdfast.errors import ConfigurationError
 from holdfast.layer import Layer
 from holdfast.lock_blocks import Block, grip, refuse_own
-from holdfast.lock_handles import Grips, Held
+from holdfast.lock_handles import Held
 from holdfast.lock_terms import LeaseOptions, Terms, checked_terms
 from holdfast.options import refuse_unknown
 from holdfast.policy.keys import guard
 from holdfast.port import Port
 from holdfast.typing import Duration
+
+_FEWEST: Final = 3
+_SHORTEST_LEASE: Final = 0.05
 
 
 class RedlockOptions(TypedDict, total=False):
@@ -75,12 +78,10 @@ class Redlock:
         )
         self.blocking = engines[0].blocking
         self.asyncio = engines[0].asyncio
-        self.grips: Grips = {}
-        """The locks that are held in blocks, and by whom."""
         self._layers = layers
         _forks.watch(self)
 
-    def lock(self, name: str, **options: Unpack[RedlockOptions]) -> RedLock:
+    def lock(self, name: str, **options: Unpack[RedlockOptions]) -> VotedLock:
         """Return a lock for ``with`` and ``async with``; it has the verbs of `Layer.lock`.
 
         Args:
@@ -97,9 +98,12 @@ class Redlock:
         """
         refuse_unknown("Redlock.lock", options, RedlockOptions.__optional_keys__)
         terms = checked_terms(cast("LeaseOptions", options), lease=10)
+        if terms.lease < _SHORTEST_LEASE:
+            msg = f"lease={terms.lease:g} s is over before several servers have been asked: give at least 0.05 s"
+            raise ConfigurationError(msg)
         engine, guarded = self._layers[0].engine, guard(name, "name")
         claim = Claim(
-            guarded,
+            name,
             "lock",
             engine.caching.names.lock("lock", guarded),
             engine.recorder.tally("redlock"),
@@ -107,12 +111,11 @@ class Redlock:
             terms.wait,
             max_lifetime=terms.max_lifetime,
         )
-        return RedLock(self, claim, terms)
+        return VotedLock(self, claim, terms)
 
     def after_fork(self) -> None:
         """In a child process: all locks so far are the parent's."""
         self.keeper.after_fork()
-        self.grips.clear()
 
     def close(self) -> None:
         """Close the connections that were opened here; layers that were given stay open."""
@@ -144,7 +147,7 @@ class Redlock:
         return f"<Redlock over {len(self._layers)} servers>"
 
 
-class RedLock(Block[Held]):
+class VotedLock(Block[Held]):
     """One lock that several servers vote on; `Redlock.lock` makes it."""
 
     def __init__(self, redlock: Redlock, claim: Claim, terms: Terms) -> None:
@@ -165,10 +168,10 @@ class RedLock(Block[Held]):
         owner = current_owner()
         refuse_own(redlock, claim, owner)
         hold = await redlock.keeper.acquire(port, claim)
-        return Held(redlock, hold, grip(redlock, claim, owner, hold) if in_block else None)
+        return Held(redlock, hold, grip(claim, owner) if in_block else None)
 
     def __repr__(self) -> str:
-        return f"<RedLock {self._claim.name!r}>"
+        return f"<Redlock {self._claim.title}>"
 
 
 def _checked(layer: object) -> Layer:
@@ -179,8 +182,8 @@ def _checked(layer: object) -> Layer:
 
 
 def _check_servers(layers: list[Layer]) -> None:
-    if not layers:
-        msg = "Redlock needs servers: give the URLs of three or five"
+    if len(layers) < _FEWEST or len(layers) % 2 == 0:
+        msg = f"Redlock over {len(layers)} servers survives no more failures than over fewer: give three, five or seven"
         raise ConfigurationError(msg)
     topologies = [str(layer.engine.backend.topology) for layer in layers]
     twice = next((each for each in topologies if topologies.count(each) > 1), None)

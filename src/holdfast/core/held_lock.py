@@ -106,4 +106,4 @@ def check_held(hold: Hold, process: object) -> None:
 
 def told(hold: Hold, what: str) -> str:
     """Return a sentence about a lock."""
-    return f"the {hold.claim.what} {hold.claim.name!r} {what}"
+    return f"the {hold.claim.what} {hold.claim.title} {what}"

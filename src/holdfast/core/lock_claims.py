@@ -12,6 +12,7 @@ from holdfast.scripts import locks as scripts
 
 WAITING: Final = 8.0
 """Seconds for which a caller in the queue counts as waiting after each look."""
+_LONGEST_TITLE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class Claim:
     """Seconds after which it is renewed no more."""
     min_replicas: int = 0
     """How many replicas must have it before it counts as held."""
+
+    @property
+    def title(self) -> str:
+        """The name, for messages: in quotes, and not too long."""
+        return repr(self.name if len(self.name) <= _LONGEST_TITLE else f"{self.name[:_LONGEST_TITLE]}...")
+
+    @property
+    def safe_name(self) -> str:
+        """The name as it stands in keys."""
+        held = self.places.held
+        return held[held.index("{") + 1 : -1]
 
     @property
     def queues(self) -> bool:

@@ -51,7 +51,9 @@ class Locks(HeldLocks):
                 hold = await _wait(self, port, trial, began)
             if hold is None:
                 await trial.give_up()
-        except Exception:
+        except Exception as error:
+            if isinstance(error, LockNotAcquired):
+                self._refused(claim, port.monotonic() - began)
             await trial.give_up()
             raise
         except BaseException:
@@ -59,15 +61,18 @@ class Locks(HeldLocks):
             raise
         waited = port.monotonic() - began
         if hold is None:
-            claim.tally.busy += 1
-            if self.recorder.hooks:
-                self.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, waited))
+            self._refused(claim, waited)
             raise LockNotAcquired(_busy(claim, waited))
         self.renewing.add(hold)
         claim.tally.acquired += 1
         if self.recorder.hooks:
             self.recorder.emit(LockAcquired(claim.tally.pattern, claim.places.held, waited))
         return hold
+
+    def _refused(self, claim: Claim, waited: float) -> None:
+        claim.tally.busy += 1
+        if self.recorder.hooks:
+            self.recorder.emit(LockBusy(claim.tally.pattern, claim.places.held, waited))
 
     async def acquire_all(self, port: Port, claims: Sequence[Claim]) -> list[Hold]:
         """Take several locks one after the other, all of them or none; their claims wait together.
@@ -218,4 +223,4 @@ def _may_pass(error: BackendError) -> bool:
 def _busy(claim: Claim, waited: float) -> str:
     how = f" for the {waited:.3g} s that it was waited for" if claim.wait else ""
     advice = "wait longer, or try again later" if claim.wait else "try again later, or say how long to wait: wait='5s'"
-    return f"the {claim.what} {claim.name!r} is held by others{how}: {advice}"
+    return f"the {claim.what} {claim.title} is held by others{how}: {advice}"

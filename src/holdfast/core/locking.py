@@ -20,7 +20,7 @@ from holdfast.core.leaving import Leaving, Left
 from holdfast.core.lock_claims import Claim
 from holdfast.core.lock_renewing import LockRenewing, ends_at
 from holdfast.core.records import Recorder
-from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable, LockLost, LockNotAcquired
+from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable, LockLost, LockNotReplicated
 from holdfast.policy.names import Names
 from holdfast.port import Port
 from holdfast.scripts import locks as scripts
@@ -94,7 +94,7 @@ class Trial:
         if claim.min_replicas:
             await self._replicate(hold)
         if hold.lost:  # the answer took longer than the lease
-            msg = f"the {claim.what} {claim.name!r} was granted later than its lease of {claim.lease:g} s lasts"
+            msg = f"the {claim.what} {claim.title} was granted later than its lease of {claim.lease:g} s lasts"
             raise BackendTimeout(msg)
         return hold
 
@@ -109,14 +109,14 @@ class Trial:
         wait = wait_for_replicas(claim.places.held, claim.min_replicas, within)
         (taken, *_), count = await self._port.pipeline([claim.take(self.member, waits=False), wait])
         if not taken:
-            msg = f"the {claim.what} {claim.name!r} was taken by somebody else before replicas had it"
+            msg = f"the {claim.what} {claim.title} was taken by somebody else before replicas had it"
             raise BackendUnavailable(msg)
         if count < claim.min_replicas:
             msg = (
-                f"the {claim.what} {claim.name!r} is free, but {count} of {claim.min_replicas} replicas took it over "
+                f"the {claim.what} {claim.title} is free, but {count} of {claim.min_replicas} replicas took it over "
                 f"within {within:g} s, so that a failover could lose it: see to the replicas, or ask for fewer"
             )
-            raise LockNotAcquired(msg)
+            raise LockNotReplicated(msg)
         hold.leased(asked, claim.lease)
 
     async def give_up(self) -> None:

@@ -97,7 +97,9 @@ class RedlockKeeping:
 
     async def _try(self, port: Port, claim: Claim) -> Grant | Refusal:
         try:
-            return await self._voting.try_take(self._port_of(port), claim.name, port.token(), claim.lease, claim.tally)
+            return await self._voting.try_take(
+                self._port_of(port), claim.safe_name, port.token(), claim.lease, claim.tally
+            )
         except (BackendTimeout, BackendUnavailable) as error:
             if claim.wait == 0 or error.is_final:
                 raise
@@ -105,7 +107,7 @@ class RedlockKeeping:
 
     async def is_held(self, port: Port, claim: Claim) -> bool:
         """Say whether a quorum says that somebody holds a lock."""
-        return await self._voting.is_held(self._port_of(port), claim.name, claim.tally)
+        return await self._voting.is_held(self._port_of(port), claim.safe_name, claim.tally)
 
     async def release(self, port: Port, hold: Hold) -> None:
         """Give a lock back on all servers, where that fails later. Doing it again does nothing.
@@ -234,7 +236,7 @@ class _Waiting:
         self._bear(refusal, now, left)
         if self._bell is None:
             self._bell = bell = Bell()
-            news = [(self._port_of(node), node.names.lock("lock", self._claim.name).news) for node in self._nodes]
+            news = [(self._port_of(node), node.names.lock("lock", self._claim.safe_name).news) for node in self._nodes]
             self._cancels = [port_of.subscribe(channel, bell) for port_of, channel in news]
         until = min(max(0.0, refusal.until - now), _POLL) * (0.75 + 0.5 * port.random())
         if refusal.is_own_news:
@@ -256,7 +258,7 @@ class _Waiting:
         if refusal.failure is not None:
             raise refusal.failure
         claim = self._claim
-        msg = f"the {claim.what} {claim.name!r} is held by others: wait longer, or try again later"
+        msg = f"the {claim.what} {claim.title} is held by others: wait longer, or try again later"
         raise LockNotAcquired(msg)
 
     def end(self) -> None:
