@@ -91,6 +91,11 @@ class Lobby:
         """Say whether anybody waits."""
         return bool(self._seats) or bool(self._called)
 
+    @property
+    def queued(self) -> int:
+        """How many of them wait in the queue in Redis."""
+        return len(self._called)
+
     def add(self, seat: Seat) -> None:
         """Take a seat in."""
         if seat.member:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Protocol, Self
+from weakref import ref
 
 from holdfast._calls import drive
 from holdfast.core.held_lock import Hold
@@ -76,15 +77,13 @@ class Ground(Protocol):
 class Held:
     """A lock that is held. It can be given back by any thread or task, and is a context manager that does so."""
 
-    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done", "in_block")
+    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done")
 
     def __init__(self, ground: Ground, hold: Hold, grip: Grip | None = None) -> None:
         self._ground = ground
         self._hold = hold
         self._grip = grip
         self._is_done = False
-        self.in_block = False
-        """Whether `current_lock` may return it. For the modules of holdfast only."""
 
     @property
     def parts(self) -> tuple[Held, ...]:
@@ -186,7 +185,6 @@ class Held:
         if grip is None:
             return True
         grip.count -= 1
-        note_left((self,))
         return not grip.count
 
     def again(self, ground: Ground, key: str, owner: object) -> Held | None:
@@ -262,10 +260,10 @@ class Held:
         return f"<Held {self._hold.claim.what} {self._hold.claim.title}, {state}>"
 
 
-_noted: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
-"""What is held in the blocks around, and by hand where it may be entered again."""
-_MANY: Final = 8
-"""How many are noted before those are forgotten that were given back elsewhere."""
+_blocks: ContextVar[tuple[Held, ...]] = ContextVar("holdfast_held", default=())
+"""What is held in the blocks around."""
+_by_hand: ContextVar[tuple[ref[Held], ...]] = ContextVar("holdfast_held_by_hand", default=())
+"""What was acquired by hand and may be entered again. Weak: what nobody keeps must not be renewed."""
 
 
 def current_lock() -> Held:
@@ -285,11 +283,11 @@ def current_lock() -> Held:
     Raises:
         LockError: there is none.
     """
-    for held in reversed(_noted.get()):
-        if held.in_block:
-            return held
-    msg = "no lock is held around this code: call current_lock() in a block of a lock, or under @locked"
-    raise LockError(msg)
+    held = _blocks.get()
+    if not held:
+        msg = "no lock is held around this code: call current_lock() in a block of a lock, or under @locked"
+        raise LockError(msg)
+    return held[-1]
 
 
 def held_already(ground: Ground, key: str, owner: object) -> Held | None:
@@ -298,25 +296,26 @@ def held_already(ground: Ground, key: str, owner: object) -> Held | None:
     A thread of a pool runs in many contexts, one after the other and in turns. What it holds in one of them is not its
     own in another one.
     """
-    for held in reversed(_noted.get()):
-        found = held.again(ground, key, owner)
+    for held in (*_blocks.get(), *(each() for each in _by_hand.get())):
+        found = None if held is None else held.again(ground, key, owner)
         if found is not None:
             return found
     return None
 
 
-def note_entered(held: tuple[Held, ...], *, in_block: bool = True) -> None:
-    """Note what is held from now on, in this context."""
-    known = _noted.get()
-    if len(known) >= _MANY:
-        known = tuple(each for each in known if each.remaining)
-    for each in held:
-        each.in_block = in_block
-    _noted.set(known + held)
+def note_entered(held: tuple[Held, ...]) -> None:
+    """Note that a block begins, in this context."""
+    _blocks.set(_blocks.get() + held)
 
 
 def note_left(held: tuple[Held, ...]) -> None:
-    """Note that something is left; in another context than where it was entered there is nothing to do."""
-    known = _noted.get()
+    """Note that a block is left; in another context than where it was entered there is nothing to do."""
+    known = _blocks.get()
     if held[0] in known:
-        _noted.set(tuple(each for each in known if each not in held))
+        _blocks.set(tuple(each for each in known if each not in held))
+
+
+def note_acquired(held: Held) -> None:
+    """Note what was acquired by hand and may be entered again, in this context."""
+    known = [each for each in _by_hand.get() if (other := each()) is not None and other.remaining]
+    _by_hand.set((*known, ref(held)))

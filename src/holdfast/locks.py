@@ -12,7 +12,7 @@ from holdfast.engine import Engine
 from holdfast.entered import current_owner
 from holdfast.errors import ConfigurationError
 from holdfast.lock_blocks import Block, grip, refuse_own
-from holdfast.lock_handles import Held, held_already, note_entered
+from holdfast.lock_handles import Held, held_already, note_acquired
 from holdfast.lock_several import MultiHeld
 from holdfast.lock_terms import LeaseOptions, LockOptions, MultiLockOptions, Terms, checked_count, checked_terms
 from holdfast.options import refuse_unknown
@@ -75,7 +75,7 @@ class Lock(Block[Held]):
 def _noted(held: Held, in_block: bool) -> Held:
     """Note what is acquired by hand and may be entered again; a block notes for itself what it holds."""
     if not in_block:
-        note_entered((held,), in_block=False)
+        note_acquired(held)
     return held
 
 

@@ -11,7 +11,7 @@ from holdfast.policy.names import LockPlaces
 from holdfast.scripts import locks as scripts
 
 WAITING: Final = 8.0
-"""Seconds for which a caller in the queue counts as waiting after each look."""
+"""Seconds for which a caller in the queue counts as waiting after each look, unless a great many wait."""
 _LONGEST_TITLE: Final = 200
 
 
@@ -61,12 +61,12 @@ class Claim:
         """Return what stands for a holder in Redis."""
         return f"{self.mode}:{token}" if self.mode else token
 
-    def take(self, member: str, *, waits: bool) -> Command:
-        """Return what asks for it; `waits` puts the caller into the queue if there is one."""
+    def take(self, member: str, *, waits: bool, waiting: float = WAITING) -> Command:
+        """Return what asks for it; `waits` puts the caller into the queue, if there is one, for `waiting` seconds."""
         if self.mode:
-            return scripts.take_share(self.places, member, self.lease, self.capacity, self.mode == "w", waits, WAITING)
+            return scripts.take_share(self.places, member, self.lease, self.capacity, self.mode == "w", waits, waiting)
         if self.fair:
-            return scripts.take_fair(self.places, member, self.lease, waits, WAITING)
+            return scripts.take_fair(self.places, member, self.lease, waits, waiting)
         return scripts.take(self.places, member, self.lease)
 
     def keep(self, member: str, seconds: float) -> Command:

@@ -26,8 +26,13 @@ _AWAY: Final = 0.1
 """Seconds between two tries meanwhile; while the circuit breaker is open they cost nothing."""
 _BEHIND: Final = 5.0
 """Seconds after which whoever waits behind another looks whether that one is still there."""
-_QUEUED: Final = WAITING / 4
+_LOOKS: Final = 4
+_QUEUED: Final = WAITING / _LOOKS
 """Seconds between two looks of a caller in the queue, so that it goes on counting as waiting."""
+_CROWD: Final = 100
+"""How many looks a second those of one process may take together, who are in one queue."""
+_SLOWEST: Final = 30.0
+"""Seconds between two looks however many they are."""
 _NEXT: Final = 0.6
 """The same for the first in the queue: one that misses its call for a second loses its turn."""
 _LEEWAY: Final = 0.002
@@ -180,7 +185,7 @@ class _Waiting:
     async def _ask(self, news: object) -> tuple[Hold | None, float]:
         lobby, port = self._lobby, self._port
         try:
-            answer = await self._trial.ask(waits=True)
+            answer = await self._trial.ask(waits=True, waiting=_LOOKS * self._pace())
         except BackendError as error:
             self._locks.recorder.backend_failed(self._trial.claim.tally, "take", error)
             self._bear(error)
@@ -197,10 +202,14 @@ class _Waiting:
         port, now = self._port, self._port.monotonic()
         lasts = max(0.0, until - now)
         if self._seat.member:
-            self._look_at = now + min(self._spread(_NEXT if is_next else _QUEUED), lasts + _LEEWAY)
+            self._look_at = now + min(self._spread(_NEXT if is_next else self._pace()), lasts + _LEEWAY)
         else:
             self._look_at = now + pause(self.polls, lasts, port.random(), hears=self._lobby.hears)
         return self._look_at
+
+    def _pace(self) -> float:
+        """Return the seconds between two looks of a caller in the queue: more when there are a great many."""
+        return min(_SLOWEST, max(_QUEUED, self._lobby.queued / _CROWD))
 
     def _bear(self, error: BackendError) -> None:
         """Put up with a Redis that is away, but not for ever; what it refuses, waiting does not mend."""

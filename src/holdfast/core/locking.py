@@ -17,7 +17,7 @@ from holdfast._lobby import Lobbies
 from holdfast.commands import Command, wait_for_replicas
 from holdfast.core.held_lock import Hold, check_held, told
 from holdfast.core.leaving import Leaving, Left
-from holdfast.core.lock_claims import Claim
+from holdfast.core.lock_claims import WAITING, Claim
 from holdfast.core.lock_renewing import LockRenewing, ends_at
 from holdfast.core.records import Recorder
 from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable, LockLost, LockNotReplicated
@@ -70,8 +70,8 @@ class Trial:
         self._in_doubt = 0.0
         """Until when it may be taken late, since nobody has heard of it; 0 if that cannot happen."""
 
-    async def ask(self, *, waits: bool) -> Hold | Busy:
-        """Ask once.
+    async def ask(self, *, waits: bool, waiting: float = WAITING) -> Hold | Busy:
+        """Ask once; if the caller waits in a queue, it counts as waiting for `waiting` seconds.
 
         Raises:
             BackendError: Redis could not be asked, or refused. It may be asked again.
@@ -82,7 +82,7 @@ class Trial:
         self._may_be_queued = self._may_be_queued or (waits and claim.queues)
         self._is_asking = True
         try:
-            taken, found, *place = await port.call(claim.take(self.member, waits=waits))
+            taken, found, *place = await port.call(claim.take(self.member, waits=waits, waiting=waiting))
         except BackendTimeout:
             self._in_doubt = asked + claim.lease
             raise
