@@ -137,7 +137,7 @@ def test_many_wait_over_few_connections(colour: Colour, servers: Servers, namesp
     colour.run(scenario)
 
 
-@pytest.mark.parametrize(("count", "fair"), [(1000, False), (400, True)])
+@pytest.mark.parametrize(("count", "fair"), [(1000, False), (1000, True)])
 def test_a_crowd_waits_for_one_lock(layer: Layer, count: int, fair: bool) -> None:
     """All get it, in the order in which they came, with a few commands each."""
 

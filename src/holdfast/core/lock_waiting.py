@@ -35,6 +35,7 @@ _SLOWEST: Final = 30.0
 """Seconds between two looks however many they are."""
 _NEXT: Final = 0.6
 """The same for the first in the queue: one that misses its call for a second loses its turn."""
+_FOREMOST: Final = 2
 _LEEWAY: Final = 0.002
 
 
@@ -195,14 +196,19 @@ class _Waiting:
         lobby.seen = Seen(news, until)
         if isinstance(answer, Hold):
             return answer, until
-        return None, self._plan(until, is_next=answer.is_next)
+        return None, self._plan(until, answer.place)
 
-    def _plan(self, until: float, *, is_next: bool = False) -> float:
-        """Return when to look again, if `until` then the lease ends that was seen."""
+    def _plan(self, until: float, place: int = 0) -> float:
+        """Return when to look again, if `until` then the lease ends that was seen.
+
+        In the queue only the first two need to look at that very moment: the one whose turn it is, and the one behind,
+        should the first be dead. All others would look in vain.
+        """
         port, now = self._port, self._port.monotonic()
         lasts = max(0.0, until - now)
         if self._seat.member:
-            self._look_at = now + min(self._spread(_NEXT if is_next else self._pace()), lasts + _LEEWAY)
+            wait = self._spread(_NEXT if place == 1 else self._pace())
+            self._look_at = now + (min(wait, lasts + _LEEWAY) if place <= _FOREMOST else wait)
         else:
             self._look_at = now + pause(self.polls, lasts, port.random(), hears=self._lobby.hears)
         return self._look_at

@@ -39,8 +39,8 @@ class Busy:
 
     until: float
     """When it is worth looking again if nobody calls, on the port's monotonic clock."""
-    is_next: bool = False
-    """Whether the caller is the first in the queue: if the call is missed, another gets its turn after a second."""
+    place: int = 0
+    """In the queue, from 1; 0 outside of it."""
 
 
 class Trial:
@@ -82,14 +82,14 @@ class Trial:
         self._may_be_queued = self._may_be_queued or (waits and claim.queues)
         self._is_asking = True
         try:
-            taken, found, *place = await port.call(claim.take(self.member, waits=waits, waiting=waiting))
+            taken, found, *more = await port.call(claim.take(self.member, waits=waits, waiting=waiting))
         except BackendTimeout:
             self._in_doubt = asked + claim.lease
             raise
         self._is_asking = False
         if not taken:
             self._may_be_held = port.monotonic() < self._in_doubt
-            return Busy(asked + found / 1000 if found >= 0 else inf, is_next=place == [1])
+            return Busy(asked + found / 1000 if found >= 0 else inf, *more)
         hold = self._locks.holding(claim, self.token, int(found), asked)
         if claim.min_replicas:
             await self._replicate(hold)
