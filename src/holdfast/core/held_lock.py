@@ -31,6 +31,7 @@ class Hold:
         "_clock",
         "_process",
         "claim",
+        "doubted_until",
         "ends",
         "fence",
         "in_doubt",
@@ -40,6 +41,7 @@ class Hold:
         "reason",
         "renew_at",
         "seconds",
+        "shortest",
         "token",
         "until",
         "version",
@@ -61,6 +63,10 @@ class Hold:
         """Another one whenever its lease is changed on request: what was asked before must not count after."""
         self.reason: Reason | None = None
         """Why it was lost; None if that is not known to have happened."""
+        self.shortest = inf
+        """The shortest lease that a renewal which is under way, or was not answered, may still give it."""
+        self.doubted_until = 0.0
+        """Until when it may be taken once more, by a command of its own that was not answered; 0 if there is none."""
         self.is_left = False
         """Whether it was given back, or is being given back."""
         self.in_doubt = False

@@ -43,6 +43,8 @@ class Left(NamedTuple):
     """Seconds after which it comes back by itself."""
     doubted_until: float = 0.0
     """Until when it may be taken late, by the port's clock, since nobody has heard of it; 0 if that cannot happen."""
+    again: bool = False
+    """Whether it may be taken late though it was found and given back: commands for it may be sent more than once."""
 
 
 @dataclass(slots=True)
@@ -50,6 +52,8 @@ class _Doubt:
     """That a slot which Redis does not know is not taken later."""
 
     until: float
+    again: bool
+    """Whether it lasts even if the slot was found once."""
     since: float = 0.0
     """When Redis first said that it does not know it; 0 before that."""
     due: float = 0.0
@@ -105,7 +109,7 @@ class Leaving:
             self.renounce_at_last(port, left)
             raise
         else:
-            if not found and port.monotonic() < left.doubted_until:
+            if (left.again or not found) and port.monotonic() < left.doubted_until:
                 self.renounce(port, left)
 
     def renounce(self, port: Port, left: Left) -> None:
@@ -122,7 +126,7 @@ class Leaving:
     def _note(self, port: Port, left: Left) -> None:
         now = port.monotonic()
         if left.doubted_until > now:  # known before the orphan is, which another thread may ask for at once
-            self._doubts[left.token] = _Doubt(left.doubted_until)
+            self._doubts[left.token] = _Doubt(left.doubted_until, left.again)
         self._orphans.add(left.key, left.token, now + left.lease)
         if not self._orphans.recall(left.key, left.token):  # there are too many
             self._doubts.pop(left.token, None)
@@ -148,8 +152,8 @@ class Leaving:
             except BackendError:
                 return
             for (key, token), found in zip(chunk, replies, strict=True):
-                doubt = None if found else self._doubts.get(token)
-                if doubt is None or not doubt.put_off(port.monotonic()):
+                doubt = self._doubts.get(token)
+                if doubt is None or (found and not doubt.again) or not doubt.put_off(port.monotonic()):
                     self._orphans.remove(key, token)
                     self._doubts.pop(token, None)
 

@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 from holdfast._renewals import Renewals
-from holdfast.commands import Reply
+from holdfast.commands import Command, Reply
 from holdfast.core.held_lock import Hold, Reason
 from holdfast.core.records import Recorder
 from holdfast.core.sending import chunks
@@ -91,13 +91,23 @@ class LockRenewing:
             hold.claim.keep(hold.member, length)._replace(patience=patience)
             for hold, length in zip(holds, lengths, strict=True)
         ]
-        try:
-            outcomes = await self._port.outcomes(commands)
-        except BackendError as error:
-            outcomes = [error] * len(holds)
+        for hold, length in zip(holds, lengths, strict=True):
+            hold.shortest = min(hold.shortest, length)
+        outcomes = await self._outcomes(commands)
         for hold, version, length, outcome in zip(holds, versions, lengths, outcomes, strict=True):
-            if not hold.is_left and hold.version == version:
+            if not isinstance(outcome, BackendError):
+                hold.shortest = inf
+            if hold.version != version:  # extended meanwhile, and perhaps shortened again by this
+                hold.renew_at = asked
+            elif not hold.is_left:
                 self._note(hold, asked, length, outcome)
+
+    async def _outcomes(self, commands: Sequence[Command]) -> Sequence[Reply]:
+        """Send commands; return what came of each, an error for all if nothing could be sent."""
+        try:
+            return await self._port.outcomes(commands)
+        except BackendError as error:
+            return [error] * len(commands)
 
     def _note(self, hold: Hold, asked: float, length: float, outcome: Reply) -> None:
         if isinstance(outcome, BackendError):  # it may be back in time

@@ -91,6 +91,7 @@ class Trial:
             self._may_be_held = port.monotonic() < self._in_doubt
             return Busy(asked + found / 1000 if found >= 0 else inf, *more)
         hold = self._locks.holding(claim, self.token, int(found), asked)
+        hold.doubted_until = self._in_doubt
         if claim.min_replicas:
             await self._replicate(hold)
         if hold.lost:  # the answer took longer than the lease
@@ -132,7 +133,8 @@ class Trial:
             self._locks.leaving.renounce_at_last(self._port, self._left())
 
     def _left(self) -> Left:
-        return Left(self.claim.places.held, self.member, self.claim.lease, self._in_doubt)
+        lasts = max(self.claim.lease, WAITING) if self._may_be_queued else self.claim.lease
+        return Left(self.claim.places.held, self.member, lasts, self._in_doubt, True)
 
 
 class HeldLocks:
@@ -204,6 +206,8 @@ class HeldLocks:
             self.leaving.renounce_at_last(port, _left(hold))
             raise
         in_doubt, hold.in_doubt = hold.in_doubt, False
+        if port.monotonic() < hold.doubted_until:
+            self.leaving.renounce(port, _left(hold))
         self.lobbies.ring(hold.claim.places.news)
         # Found there, it was ours all the time: nobody else can have held it.
         if hold.reason is not None or not (found or (in_doubt and not was_lost)):
@@ -249,7 +253,8 @@ class HeldLocks:
         self.check(hold)
         self.renewing.remove(hold)
         hold.seconds = seconds
-        hold.leased(asked, seconds)
+        taken_late = hold.claim.lease if asked < hold.doubted_until else seconds
+        hold.leased(asked, min(seconds, hold.shortest, taken_late))
         hold.ends = max(hold.ends, hold.until)
         if not hold.is_left:
             self.renewing.add(hold)
@@ -266,4 +271,4 @@ def _leave_at(names: Names, key: str, member: str) -> Command:
 
 
 def _left(hold: Hold) -> Left:
-    return Left(hold.claim.places.held, hold.member, hold.seconds)
+    return Left(hold.claim.places.held, hold.member, hold.seconds, hold.doubted_until, True)
