@@ -225,7 +225,7 @@ class LockServer:
         self.redis.calls.clear()
         reply = self.redis.execute(command)
         assert all(left >= 0 for left in self.redis.ttls().values())
-        numbers: list[Any] = reply if command.name.startswith("locks/take") else [reply]
+        numbers: list[Any] = reply if command.name.startswith("take") else [reply]
         assert all(type(number) is int and -1 <= number < _EXACT for number in numbers), reply
         return reply
 

@@ -125,7 +125,7 @@ class LockWorld(World):
 
     def execute(self, command: Command) -> Reply:
         """Execute a command, and see that it kept the rules."""
-        text = self.edits.get(command.name.removeprefix("locks/"))
+        text = self.edits.get(command.name)
         if text is not None:
             command = command._replace(words=("EVALSHA", "", *command.words[2:]), fallback=("EVAL", text))
         return self.books.execute(command)

@@ -103,7 +103,7 @@ class LockBooks:
         reply = redis.execute(command)
         if len(redis._values) != len(redis._deadlines):
             self._world.broken("expiry", f"{command.name} left a key for ever")
-        verb, kind = [*command.name.removeprefix("locks/").split("_"), ""][:2]
+        verb, kind = [*command.name.split("_"), ""][:2]
         check = getattr(self, f"_see_{verb}", None)
         if check is not None:
             words = command.words[3 + len(command.keys) :]
@@ -112,7 +112,7 @@ class LockBooks:
 
     def _only_tells(self, command: Command) -> bool:
         """Say whether the next one is told to look without being hurried: there may be no room."""
-        if command.name != "locks/leave_share":
+        if command.name != "leave_share":
             return False
         held = self.holders(command.keys[0])
         return bool(held) and str(command.words[6]) not in held

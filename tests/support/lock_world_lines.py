@@ -61,5 +61,5 @@ class LockLines(Lines):
     def again(self, sent: Sequence[Sent]) -> None:
         """Put commands on their way that nobody waits for; they take their time."""
         super().again(sent)
-        latest = LATEST if any(one.command.name.startswith("locks/take") for one in sent) else LATER
+        latest = LATEST if any(one.command.name.startswith("take") for one in sent) else LATER
         self.hold_up(self.all[-1], "out", self._world.time + self._chance.random() * latest)

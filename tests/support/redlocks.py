@@ -104,7 +104,7 @@ class _Tap:
         return getattr(self._port, name)
 
     async def call(self, command: Command) -> Reply:
-        name = command.name.removeprefix("locks/")
+        name = command.name
         await self._client.come(name, self._server, command)
         self._client.sent.append((name, self._server))
         reply = await self._port.call(command)

@@ -33,7 +33,7 @@ EVERY: dict[str, Command] = {
 def test_every_file_is_called() -> None:
     """Each file is a script that some function calls, or the beginning of others."""
     assert TEXTS.keys() == EVERY.keys() | PARTS
-    assert all(command.script == f"locks/{name}" for name, command in EVERY.items())
+    assert all(command.script == name for name, command in EVERY.items())
 
 
 @pytest.mark.parametrize("name", sorted(EVERY))

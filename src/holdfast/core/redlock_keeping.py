@@ -164,7 +164,7 @@ class RedlockKeeping:
             lose(self._recorder, hold, "taken")
         self.check(hold)
         hold.seconds = seconds
-        self._note_lease(hold, until or 0.0)
+        self._note_lease(hold, min(until or 0.0, asked + hold.shortest))
         hold.ends = max(hold.ends, hold.until)
 
     def check(self, hold: Hold) -> None:
@@ -192,12 +192,17 @@ class RedlockKeeping:
         if asked < hold.renew_at or hold.until >= hold.ends:
             return True
         version, length = hold.version, min(hold.seconds, hold.ends - asked)
+        hold.shortest = min(hold.shortest, length)
         try:
             until = await self._voting.keep(self._port_of(port), hold.grant, length, hold.claim.tally)
         except BackendError:  # it was told; there may be more servers in time
             return True
-        if hold.version != version or hold.is_left:
-            return not hold.is_left
+        hold.shortest = inf
+        if hold.version != version:  # extended meanwhile, and perhaps shortened again by this
+            hold.renew_at = asked
+            return True
+        if hold.is_left:
+            return False
         if until is None:
             lose(self._recorder, hold, "taken")
             return False

@@ -20,7 +20,7 @@ channel that tells who may try."""
 
 
 def _script(name: str, *parts: str, repeatable: bool = False) -> Script:
-    return compose(f"locks/{name}", tuple(f"locks/{part}" for part in (*parts, name)), repeatable=repeatable)
+    return compose(name, tuple(f"locks/{part}" for part in (*parts, name)), repeatable=repeatable)
 
 
 _TAKE: Final = _script("take", "fence", repeatable=True)
