@@ -176,7 +176,7 @@ def test_the_decorator_without_its_parentheses(layer: Layer) -> None:
     [
         ("invoice:{invoice_id}", "invoice_id"),
         ("invoice:{", "invoice"),
-        ("", "key"),
+        ("", "needs the name of its lock"),
         (7, "key"),
         (b"k", "key"),
         ("{number.missing.}", "number"),
