@@ -28,19 +28,34 @@ class Subscribes(Protocol):
         ...
 
 
+def _anybody(place: int) -> bool:
+    del place
+    return True
+
+
 class Seat:
     """One caller who waits."""
 
-    __slots__ = ("alive", "armed", "member")
+    __slots__ = ("alive", "armed", "may_wait_for", "member", "place")
 
-    def __init__(self, member: str, alive: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        member: str,
+        alive: Callable[[], bool],
+        place: int = 0,
+        may_wait_for: Callable[[int], bool] = _anybody,
+    ) -> None:
         """Make a seat.
 
         Args:
             member: under which it waits in the queue in Redis; empty if it does not.
             alive: says whether the caller can still go on: not if its loop was closed under it.
+            place: the thread in which the caller runs.
+            may_wait_for: says, in that thread, whether waiting for what runs in another place can ever end.
         """
         self.member = member
+        self.place = place
+        self.may_wait_for = may_wait_for
         self.alive = alive
         self.armed: Future[None] = Future()
         """Done at the next ring."""
@@ -76,6 +91,8 @@ class Lobby:
         self._process = os.getpid()
         self._seats: dict[Seat, None] = {}
         self._called: dict[str, Seat] = {}
+        self._passing: dict[Seat, None] = {}
+        """Those who look though they are not in front: they block the thread in which those before them would."""
         self.hears = False
         """Whether messages arrive now."""
         self.news: object = object()
@@ -109,13 +126,23 @@ class Lobby:
             self._called.pop(seat.member, None)
             return
         was_in_front = self._front() is seat
+        self._passing.pop(seat, None)
         self._seats.pop(seat, None)
         if was_in_front:
             self._ring_front()
 
     def is_in_front(self, seat: Seat) -> bool:
-        """Say whether this is the one who looks. Those whose loop was closed under them are passed over."""
-        return bool(seat.member) or self._front() is seat
+        """Say whether this is the one who looks; asked by itself, in its thread.
+
+        Those whose loop was closed under them are passed over, and those whose loop stands still for the caller.
+        """
+        if seat.member or self._front() is seat:
+            return True
+        before = list(self._seats)
+        if seat not in before or any(seat.may_wait_for(each.place) for each in before[: before.index(seat)]):
+            return False
+        self._passing[seat] = None
+        return True
 
     def up(self) -> None:
         """Have everybody look: what was published before may have been missed."""
@@ -153,6 +180,8 @@ class Lobby:
         front = self._front()
         if front is not None:
             front.ring()
+        for seat in list(self._passing):
+            seat.ring()
 
     def _front(self) -> Seat | None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from typing import Generic, TypeVar
 
@@ -23,41 +24,55 @@ def current_owner() -> object:
 
 
 class Entered(Generic[T]):
-    """What was handed out on entering, by owner."""
+    """What was handed out on entering, by the frame in which that was, and by owner.
 
-    __slots__ = ("_known", "_what")
+    A ``with`` is left in the frame that has entered it, in whatever thread or task that runs by then: a generator may
+    be closed by another. Who enters and leaves by other means, an exit stack say, is known by the owner.
+    """
 
-    def __init__(self, what: str) -> None:
+    __slots__ = ("_are_alike", "_known", "_what")
+
+    def __init__(self, what: str, *, are_alike: bool = False) -> None:
         """Set it up.
 
         Args:
             what: what is entered, for messages.
+            are_alike: whether one is as good as another, so that whoever is not known leaves the last one.
         """
         self._what = what
-        self._known: dict[object, list[T]] = {}
+        self._are_alike = are_alike
+        self._known: list[tuple[int, object, T]] = []
 
     def __bool__(self) -> bool:
         """Say whether anybody is inside."""
         return bool(self._known)
 
-    def push(self, thing: T, owner: object) -> T:
-        """Note what an owner got on entering, and return it."""
-        self._known.setdefault(owner, []).append(thing)
+    def push(self, thing: T, owner: object, frame: int) -> T:
+        """Note what an owner got on entering in a frame, and return it."""
+        self._known.append((frame, owner, thing))
         return thing
 
-    def pop(self, owner: object) -> T:
-        """Return what is left: the last thing of its owner, or of whoever entered on its behalf.
+    def pop(self, owner: object, frame: int) -> T:
+        """Return what is left: the last thing of the frame, or of the owner, or the only one that there is.
 
         Raises:
-            RuntimeError: it was left more often than it was entered.
+            RuntimeError: it was left more often than it was entered, or nobody can say what is meant.
         """
-        if not self._known:
-            msg = f"{self._what} was left more often than it was entered"
-            raise RuntimeError(msg)
-        held = self._known.get(owner)
-        if held is None:
-            owner, held = next(reversed(self._known.items()))
-        thing = held.pop()
-        if not held:
-            del self._known[owner]
-        return thing
+        known = self._known
+        entry = next((each for each in reversed(known) if each[0] == frame), None)
+        if entry is None:
+            entry = next((each for each in reversed(known) if each[1] is owner), None)
+        if entry is None and known and (self._are_alike or len(known) == 1):
+            entry = known[-1]
+        if entry is not None:
+            known.remove(entry)
+            return entry[2]
+        msg = f"{self._what} was left more often than it was entered"
+        if known:
+            msg = f"{self._what} was left by another task or thread than entered it: make one for each block"
+        raise RuntimeError(msg)
+
+
+def calling_frame() -> int:
+    """Return what stands for the frame that called the caller, as long as it lives."""
+    return id(sys._getframe(2))  # noqa: SLF001 - there is no other way to know it  # pyright: ignore[reportPrivateUsage]

@@ -36,6 +36,8 @@ class BackendError(HoldfastError):
 
     is_final: bool = False
     """Whether trying again is of no use, since the layer is closed."""
+    was_sent: bool = True
+    """Whether the command may have been sent, and so be executed, also later."""
 
 
 class BackendUnavailable(BackendError):  # noqa: N818 - the name says what is the matter

@@ -10,7 +10,7 @@ from typing import Generic, Never, TypeVar
 
 from holdfast._calls import drive
 from holdfast.core.lock_claims import Claim
-from holdfast.entered import Entered, current_owner
+from holdfast.entered import Entered, calling_frame, current_owner
 from holdfast.errors import ConfigurationError, LockLost, LockNotAcquired
 from holdfast.events import LockBusy
 from holdfast.lock_handles import Grip, Ground, Held, held_already, note_entered, note_left
@@ -99,35 +99,52 @@ class Block(Generic[H]):
 
     def __enter__(self) -> H:
         self._refuse_to_cancel("a plain `with`")
+        frame = calling_frame()
         held = drive(self._take(self._ground.blocking, in_block=True))
-        note_entered(held.parts)
-        return self._entered.push((held, None), current_owner())[0]
+        return self._enter(held, None, self._ground.blocking, frame)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        held, _ = self._entered.pop(current_owner())
-        note_left(held.parts)
-        drive(held.leave_block(self._ground.blocking, error))
+        held, _ = self._entered.pop(current_owner(), calling_frame())
+        try:
+            drive(held.leave_block(self._ground.blocking, error))
+        finally:
+            note_left(held.parts)
 
     async def __aenter__(self) -> H:
+        frame = calling_frame()
         canceller = Canceller() if self._terms.cancel_on_loss else None
         held = await self._take(self._ground.asyncio, in_block=True)
-        note_entered(held.parts)
-        if canceller is not None:
-            held.told_of_loss(canceller)
-        return self._entered.push((held, canceller), current_owner())[0]
+        return self._enter(held, canceller, self._ground.asyncio, frame)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        held, canceller = self._entered.pop(current_owner())
-        note_left(held.parts)
-        was_cancelled_here = canceller is not None and canceller.end(error)
-        await held.leave_block(self._ground.asyncio, error)
+        held, canceller = self._entered.pop(current_owner(), calling_frame())
+        was_cancelled_here = False
+        if canceller is not None:
+            held.told_no_more(canceller)
+            was_cancelled_here = canceller.end(error)
+        try:
+            await held.leave_block(self._ground.asyncio, error)
+        finally:
+            note_left(held.parts)
         if was_cancelled_here:
             msg = f"{self!r} was lost, and its block cancelled: another may hold it now"
             raise LockLost(msg) from error
+
+    def _enter(self, held: H, canceller: Canceller | None, port: Port, frame: int) -> H:
+        """Note that a block begins; give back what it holds if that is interrupted."""
+        try:
+            note_entered(held.parts)
+            if canceller is not None:
+                held.told_of_loss(canceller)
+            return self._entered.push((held, canceller), current_owner(), frame)[0]
+        except BaseException:
+            for each in held.parts:
+                each.release_at_last(port)
+            raise
 
 
 def _refuse_options(given: Mapping[str, object]) -> None:

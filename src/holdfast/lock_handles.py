@@ -77,13 +77,13 @@ class Ground(Protocol):
 class Held:
     """A lock that is held. It can be given back by any thread or task, and is a context manager that does so."""
 
-    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_is_done")
+    __slots__ = ("__weakref__", "_grip", "_ground", "_hold", "_to_leave")
 
     def __init__(self, ground: Ground, hold: Hold, grip: Grip | None = None) -> None:
         self._ground = ground
         self._hold = hold
         self._grip = grip
-        self._is_done = False
+        self._to_leave = [True]
 
     @property
     def parts(self) -> tuple[Held, ...]:
@@ -117,7 +117,7 @@ class Held:
     @property
     def remaining(self) -> float:
         """Seconds for which it is certainly held if nobody renews it, 0 once it is lost or given back."""
-        return 0.0 if self._is_done or self._is_foreign() else self._hold.remaining
+        return 0.0 if not self._to_leave or self._is_foreign() else self._hold.remaining
 
     def _is_foreign(self) -> bool:
         """Say whether it belongs to the process that this one was forked from."""
@@ -178,9 +178,10 @@ class Held:
 
     def _lets_go(self) -> bool:
         """Say whether the lock itself is to be given back: not by whoever has entered it again."""
-        if self._is_done:
+        try:
+            self._to_leave.pop()  # two threads may be here at once
+        except IndexError:
             return self._hold.in_doubt
-        self._is_done = True
         grip = self._grip
         if grip is None:
             return True
@@ -225,10 +226,14 @@ class Held:
 
     def told_of_loss(self, told: Callable[[], object]) -> None:
         """Have `told` called, in any thread, when it is lost. For the modules of holdfast only."""
-        if self._hold.on_loss is None:
-            self._hold.on_loss = told
-            if self._hold.lost:
-                told()
+        self._hold.on_loss.append(told)
+        if self._hold.lost:
+            told()
+
+    def told_no_more(self, told: Callable[[], object]) -> None:
+        """Have `told` not called any more. For the modules of holdfast only."""
+        if told in self._hold.on_loss:
+            self._hold.on_loss.remove(told)
 
     def __enter__(self) -> Self:
         self.check()
@@ -256,7 +261,7 @@ class Held:
         raise TypeError(msg)
 
     def __repr__(self) -> str:
-        state = "given back" if self._is_done else "lost" if self.lost else "held"
+        state = "given back" if not self._to_leave else "lost" if self.lost else "held"
         return f"<Held {self._hold.claim.what} {self._hold.claim.title}, {state}>"
 
 

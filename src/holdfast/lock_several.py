@@ -92,6 +92,11 @@ class MultiHeld:
         for each in self.held:
             each.told_of_loss(told)
 
+    def told_no_more(self, told: Callable[[], object]) -> None:
+        """Have `told` not called any more. For the modules of holdfast only."""
+        for each in self.held:
+            each.told_no_more(told)
+
     def __enter__(self) -> Self:
         self.check()
         note_entered(self.held)

@@ -161,7 +161,7 @@ def test_no_more_permits_than_there_are(colour: Colour, topology: Topology, name
                 return work
 
             assert await colour.together(*map(one, range(12))) == [None] * 12
-            assert most == 3
+            assert most <= 3
             handles = [await colour.of(layer.semaphore("k", 3, wait=0)).acquire() for _ in range(3)]
             assert await refused(colour, layer.semaphore("k", 3, wait=0))
             assert await refused(colour, layer.semaphore("k", 3, wait=0.01))

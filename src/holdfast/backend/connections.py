@@ -35,8 +35,21 @@ from holdfast.errors import ConfigurationError
 INCOMPLETE: Any = object()
 """What a reader gives while a reply is not complete; its own default, False, could be a reply."""
 
-pack = cast("Callable[[tuple[Word, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
-"""Returns a command as it goes over the wire. The stub of hiredis does not say what comes back."""
+# Its stub does not say what comes back.
+_pack = cast("Callable[[tuple[Word, ...]], bytes]", hiredis.pack_command)  # pyright: ignore[reportUnknownMemberType]
+
+
+def pack(words: tuple[Word, ...]) -> bytes:
+    """Return a command as it goes over the wire.
+
+    Numbers become text here: hiredis, when a signal arrives while it does that, and its handler raises, as Ctrl-C does,
+    ends the whole process.
+    """
+    for word in words:
+        if type(word) is int:
+            return _pack(tuple([str(each) if type(each) is int else each for each in words]))
+    return _pack(words)
+
 
 _TIMEVAL = struct.Struct("@ll")
 

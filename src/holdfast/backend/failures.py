@@ -60,6 +60,7 @@ def as_error(broken: WireBroken, server: str, command: Command) -> BackendError:
     message = f"{command.name}: Redis at {server} {_MEANING[broken.how]}{detail}{doubt}"
     error = (BackendTimeout if broken.how in _TIMES_OUT else BackendUnavailable)(message)
     error.is_final = broken.how == "closed"
+    error.was_sent = broken.sent
     return error
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from holdfast.core.lock_claims import Claim
 from holdfast.errors import LockLost
@@ -23,6 +23,10 @@ Reason: TypeAlias = Literal["expired", "taken", "lifetime"]
 held for as long as it may be."""
 
 
+_ROUNDED: Final = 0.002
+"""Seconds by which a lease may be shorter in Redis than it was asked for: it is rounded, and so is the clock there."""
+
+
 class Hold:
     """One lock that is held."""
 
@@ -30,11 +34,13 @@ class Hold:
         "__weakref__",
         "_clock",
         "_process",
+        "_to_leave",
         "claim",
         "doubted_until",
         "ends",
         "fence",
         "in_doubt",
+        "is_behind",
         "is_left",
         "member",
         "on_loss",
@@ -65,13 +71,17 @@ class Hold:
         """Why it was lost; None if that is not known to have happened."""
         self.shortest = inf
         """The shortest lease that a renewal which is under way, or was not answered, may still give it."""
+        self.is_behind = False
+        """Whether its last renewal failed: its server may be the one that keeps others waiting."""
         self.doubted_until = 0.0
         """Until when it may be taken once more, by a command of its own that was not answered; 0 if there is none."""
         self.is_left = False
         """Whether it was given back, or is being given back."""
         self.in_doubt = False
         """Whether it may have been given back without our hearing of it."""
-        self.on_loss: Callable[[], object] | None = None
+        self.on_loss: list[Callable[[], object]] = []
+        """What to call, in any thread, when it is lost."""
+        self._to_leave = [True]
         self._process = process
         self._clock = clock
 
@@ -79,10 +89,24 @@ class Hold:
         """Say whether it was taken in this process: in a forked child it is the parent's."""
         return self._process is process
 
+    def leave_once(self) -> bool:
+        """Say whether the caller is the one to give it back: the first of those who want to, in any thread."""
+        try:
+            self._to_leave.pop()
+        except IndexError:
+            return False
+        self.is_left = True
+        return True
+
     def leased(self, asked: float, seconds: float) -> None:
         """Note a new lease, asked for at an instant."""
-        self.until = asked + seconds
+        self.until = asked + seconds - _ROUNDED
         self.renew_at = asked + seconds / 3
+
+    @property
+    def is_at_its_end(self) -> bool:
+        """Whether it is renewed no more, since its lease lasts for as long as it may be held."""
+        return self.until + 2 * _ROUNDED >= self.ends
 
     @property
     def remaining(self) -> float:

@@ -18,7 +18,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from holdfast._orphans import Orphans
-from holdfast.commands import Command
+from holdfast.commands import Command, Reply
 from holdfast.core.records import Recorder, Tally
 from holdfast.core.sending import chunks, send
 from holdfast.errors import BackendError
@@ -121,7 +121,7 @@ class Leaving:
         """Do what `renounce` does for a caller who was cancelled or interrupted: here and now, or soon in its loop."""
         self._note(port, left)
         with suppress(RuntimeError):  # the loop is gone
-            port.afterwards(partial(self._once, port))
+            port.afterwards(partial(self._once, port, left))
 
     def _note(self, port: Port, left: Left) -> None:
         now = port.monotonic()
@@ -135,10 +135,19 @@ class Leaving:
         if self._orphans.tend(port.lifeline()):
             port.every(_RETRY, partial(self._retry, port))
 
-    async def _once(self, port: Port) -> None:
-        """Try to give back what is left; see to it that what is left then is tried again."""
-        await self._try(port)
+    async def _once(self, port: Port, left: Left) -> None:
+        """Try to give one slot back, also if there were too many to note it; see to what is left then."""
+        command = self._command(left.key, left.token)._replace(patience=self._patience)
+        with suppress(BackendError):
+            self._settle(left.key, left.token, await port.call(command), port.monotonic())
         self._tend(port)
+
+    def _settle(self, key: str, token: str, found: Reply, now: float) -> None:
+        """Note what came of giving a slot back: it is done with, or there is a doubt."""
+        doubt = self._doubts.get(token)
+        if doubt is None or (found and not doubt.again) or not doubt.put_off(now):
+            self._orphans.remove(key, token)
+            self._doubts.pop(token, None)
 
     async def _try(self, port: Port) -> None:
         """Try to give back what is due, as far as that works."""
@@ -152,10 +161,7 @@ class Leaving:
             except BackendError:
                 return
             for (key, token), found in zip(chunk, replies, strict=True):
-                doubt = self._doubts.get(token)
-                if doubt is None or (found and not doubt.again) or not doubt.put_off(port.monotonic()):
-                    self._orphans.remove(key, token)
-                    self._doubts.pop(token, None)
+                self._settle(key, token, found, port.monotonic())
 
     def _is_due(self, token: str, now: float) -> bool:
         doubt = self._doubts.get(token)

@@ -25,8 +25,9 @@ _ROUNDS: Final = 9
 """How often in a lease it is looked what is due: a third after it was taken, and after a failure soon again."""
 _LONGEST_PAUSE: Final = 1.0
 _SHORTEST_PAUSE: Final = 0.005
-_LONGEST: Final = 0.1
-"""Seconds that a renewal may take where the pause between two is shorter: those of all threads follow one another."""
+_LEAST: Final = 0.1
+_LONGEST: Final = 0.25
+"""Seconds that a renewal may take: those of all threads follow one another, and one Redis must not hold up others."""
 
 
 class LockRenewing:
@@ -52,7 +53,7 @@ class LockRenewing:
         if self._renewals.add(hold):
             seconds = hold.seconds
             pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, seconds / _ROUNDS))
-            self._port.every(pause, partial(self._renew_all, seconds, max(pause, min(_LONGEST, seconds / 3))))
+            self._port.every(pause, partial(self._renew_all, seconds, min(_LONGEST, max(_LEAST, seconds / _ROUNDS))))
 
     def remove(self, hold: Hold) -> None:
         """Renew a lock no more."""
@@ -67,8 +68,11 @@ class LockRenewing:
         """Renew what is due; say whether to come again."""
         try:
             due = [hold for hold in self._renewals.of_length(seconds) if self._is_due(hold)]
-            for chunk in chunks(due):
+            behind = [hold for hold in due if hold.is_behind]
+            for chunk in chunks([hold for hold in due if not hold.is_behind]):
                 await self._renew(chunk, patience)
+            for hold in behind:  # one by one: what hangs must not keep back what is well
+                await self._renew([hold], patience)
         except BaseException:
             self._renewals.end(seconds)
             raise
@@ -79,9 +83,9 @@ class LockRenewing:
         if hold.is_left:
             return False
         if now >= hold.until:
-            self.lose(hold, "lifetime" if hold.until >= hold.ends else "expired")
+            self.lose(hold, "lifetime" if hold.is_at_its_end else "expired")
             return False
-        return now >= hold.renew_at and hold.until < hold.ends
+        return now >= hold.renew_at and not hold.is_at_its_end
 
     async def _renew(self, holds: Sequence[Hold], patience: float) -> None:
         asked = self._port.monotonic()
@@ -95,7 +99,8 @@ class LockRenewing:
             hold.shortest = min(hold.shortest, length)
         outcomes = await self._outcomes(commands)
         for hold, version, length, outcome in zip(holds, versions, lengths, outcomes, strict=True):
-            if not isinstance(outcome, BackendError):
+            hold.is_behind = isinstance(outcome, BackendError)
+            if not hold.is_behind:
                 hold.shortest = inf
             if hold.version != version:  # extended meanwhile, and perhaps shortened again by this
                 hold.renew_at = asked
@@ -126,8 +131,8 @@ def lose(recorder: Recorder, hold: Hold, reason: Reason) -> bool:
     hold.claim.tally.lost += 1
     if recorder.hooks:
         recorder.emit(LockLost(hold.claim.tally.pattern, hold.claim.places.held, reason))
-    if hold.on_loss is not None:
-        hold.on_loss()
+    for told in tuple(hold.on_loss):
+        told()
     return True
 
 

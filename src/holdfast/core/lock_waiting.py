@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from holdfast._lobby import Lobby, Seat, Seen
 from holdfast.core.held_lock import Hold
 from holdfast.core.lock_claims import WAITING, Claim
+from holdfast.core.lock_renewing import ends_at
 from holdfast.core.locking import HeldLocks, Trial
 from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable, LockLost, LockNotAcquired
 from holdfast.events import LockAcquired, LockBusy
@@ -69,10 +71,14 @@ class Locks(HeldLocks):
         if hold is None:
             self._refused(claim, waited)
             raise LockNotAcquired(_busy(claim, waited))
-        self.renewing.add(hold)
-        claim.tally.acquired += 1
-        if self.recorder.hooks:
-            self.recorder.emit(LockAcquired(claim.tally.pattern, claim.places.held, waited))
+        try:
+            self.renewing.add(hold)
+            claim.tally.acquired += 1
+            if self.recorder.hooks:
+                self.recorder.emit(LockAcquired(claim.tally.pattern, claim.places.held, waited))
+        except BaseException:
+            self.release_at_last(port, hold)
+            raise
         return hold
 
     def _refused(self, claim: Claim, waited: float) -> None:
@@ -85,12 +91,23 @@ class Locks(HeldLocks):
 
         Two callers never wait for each other if all take them in the same order.
         """
-        holds: list[Hold] = []
         began = port.monotonic()
+        while True:
+            holds = await self._each(port, claims, began)
+            if not any(hold.lost for hold in holds):
+                for hold in holds:  # their lifetimes begin when all are held
+                    hold.ends = ends_at(port.monotonic(), hold.claim.max_lifetime)
+                return holds
+            await self.release_all(port, holds)  # one was lost while the others were waited for
+
+    async def _each(self, port: Port, claims: Sequence[Claim], began: float) -> list[Hold]:
+        holds: list[Hold] = []
         try:
             for claim in claims:
                 wait = None if claim.wait is None else max(0.0, began + claim.wait - port.monotonic())
-                holds.append(await self.acquire(port, replace(claim, wait=wait), port.token()))
+                hold = await self.acquire(port, replace(claim, wait=wait), port.token())
+                hold.ends = inf
+                holds.append(hold)
         except Exception:
             await self.release_all(port, holds)
             raise
@@ -133,7 +150,7 @@ async def _first(locks: Locks, trial: Trial) -> Hold | None:
 async def _wait(locks: Locks, port: Port, trial: Trial, began: float) -> Hold | None:
     """Wait for a lock; None if the time is over."""
     claim = trial.claim
-    seat = Seat(trial.member if claim.queues else "", port.lifeline())
+    seat = Seat(trial.member if claim.queues else "", port.lifeline(), port.place(), port.may_wait_for)
     lobby = locks.lobbies.join(claim.places.news, seat, port)
     waiting = _Waiting(locks, port, trial, lobby, seat)
     deadline = None if claim.wait is None else began + claim.wait
@@ -186,7 +203,7 @@ class _Waiting:
     async def _ask(self, news: object) -> tuple[Hold | None, float]:
         lobby, port = self._lobby, self._port
         try:
-            answer = await self._trial.ask(waits=True, waiting=_LOOKS * self._pace())
+            answer = await self._trial.ask(waits=True, waiting=max(WAITING, _LOOKS * self._pace()))
         except BackendError as error:
             self._locks.recorder.backend_failed(self._trial.claim.tally, "take", error)
             self._bear(error)
@@ -215,7 +232,8 @@ class _Waiting:
 
     def _pace(self) -> float:
         """Return the seconds between two looks of a caller in the queue: more when there are a great many."""
-        return min(_SLOWEST, max(_QUEUED, self._lobby.queued / _CROWD))
+        usual = _QUEUED if self._lobby.hears else _NEXT  # nobody can be called who does not hear
+        return min(_SLOWEST, max(usual, self._lobby.queued / _CROWD))
 
     def _bear(self, error: BackendError) -> None:
         """Put up with a Redis that is away, but not for ever; what it refuses, waiting does not mend."""

@@ -83,17 +83,23 @@ class Trial:
         self._is_asking = True
         try:
             taken, found, *more = await port.call(claim.take(self.member, waits=waits, waiting=waiting))
-        except BackendTimeout:
-            self._in_doubt = asked + claim.lease
+            if not taken:
+                self._is_asking = False
+                self._may_be_held = port.monotonic() < self._in_doubt
+                return Busy(asked + found / 1000 if found >= 0 else inf, *more)
+            hold = self._locks.holding(claim, self.token, int(found), asked)
+            hold.doubted_until = self._in_doubt
+            if claim.min_replicas:
+                await self._replicate(hold)
+        except BackendError as error:
+            self._is_asking = False
+            if error.was_sent:
+                self._in_doubt = port.monotonic() + claim.lease
+            raise
+        except LockNotReplicated:
+            self._is_asking = False
             raise
         self._is_asking = False
-        if not taken:
-            self._may_be_held = port.monotonic() < self._in_doubt
-            return Busy(asked + found / 1000 if found >= 0 else inf, *more)
-        hold = self._locks.holding(claim, self.token, int(found), asked)
-        hold.doubted_until = self._in_doubt
-        if claim.min_replicas:
-            await self._replicate(hold)
         if hold.lost:  # the answer took longer than the lease
             msg = f"the {claim.what} {claim.title} was granted later than its lease of {claim.lease:g} s lasts"
             raise BackendTimeout(msg)
@@ -173,14 +179,14 @@ class HeldLocks:
         """Return a lock that nobody was asked for: the layer is disabled."""
         hold = Hold(claim, token, fence, self.process, self._clock)
         hold.until = inf
-        hold.is_left = True
+        hold.leave_once()
         return hold
 
     def release_at_last(self, port: Port, hold: Hold) -> None:
         """Give a lock back for a caller who was cancelled or interrupted: here and now, or soon in its loop."""
-        hold.is_left = True
-        self.renewing.remove(hold)
-        self.leaving.renounce_at_last(port, _left(hold))
+        if hold.leave_once() or hold.in_doubt:
+            self.renewing.remove(hold)
+            self.leaving.renounce_at_last(port, _left(hold))
 
     async def release(self, port: Port, hold: Hold) -> None:
         """Give a lock back. Doing it again does nothing.
@@ -189,14 +195,13 @@ class HeldLocks:
             LockLost: it was not held any more.
             BackendError: Redis cannot be reached. It is tried again in the background, and may be repeated.
         """
-        if hold.is_left and not hold.in_doubt:
-            return
         if not hold.is_of(self.process):
             raise LockLost(told(hold, "belongs to the process that this one was forked from"))
         was_lost = hold.lost
-        hold.is_left = True
-        self.renewing.remove(hold)
+        if not hold.leave_once() and not hold.in_doubt:
+            return
         try:
+            self.renewing.remove(hold)
             found = await self._leave(port, hold)
         except BackendError as error:
             self.recorder.backend_failed(hold.claim.tally, "leave", error)
@@ -218,16 +223,19 @@ class HeldLocks:
         """Give a lock back; say whether it was held. Once in doubt, a second time is needed to be sure."""
         command = hold.claim.leave(hold.member)
         if not hold.in_doubt:
-            hold.in_doubt = True
             try:
                 found: int = await port.call(command)
             except BackendError as error:
+                hold.in_doubt = error.was_sent
                 if not isinstance(error, BackendTimeout | BackendUnavailable):
                     raise
             else:
-                hold.in_doubt = False
                 return bool(found)
-        return bool(await port.call(command))
+        try:
+            return bool(await port.call(command))
+        except BackendError:
+            hold.in_doubt = True
+            raise
 
     async def extend(self, port: Port, hold: Hold, seconds: float) -> None:
         """Let a lock last `seconds` from now; its renewals give it as long from then on.
@@ -245,6 +253,7 @@ class HeldLocks:
             kept = await port.call(hold.claim.keep(hold.member, seconds))
         except BaseException:
             hold.until = min(hold.until, asked + seconds)
+            hold.renew_at = asked  # soon, lest it is lost for want of an answer
             raise
         finally:
             hold.version += 1

@@ -7,6 +7,7 @@ chance, lest two callers share the votes among them again and again.
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from math import inf
 from typing import Final
@@ -187,9 +188,9 @@ class RedlockKeeping:
             return False
         asked = port.monotonic()
         if asked >= hold.until:
-            lose(self._recorder, hold, "lifetime" if hold.until >= hold.ends else "expired")
+            lose(self._recorder, hold, "lifetime" if hold.is_at_its_end else "expired")
             return False
-        if asked < hold.renew_at or hold.until >= hold.ends:
+        if asked < hold.renew_at or hold.is_at_its_end:
             return True
         version, length = hold.version, min(hold.seconds, hold.ends - asked)
         hold.shortest = min(hold.shortest, length)
@@ -276,4 +277,4 @@ def _grant_of(hold: Hold) -> Grant:
     if not isinstance(hold, VotedHold):
         msg = "a lock of one server is not given back by several"
         raise TypeError(msg)
-    return hold.grant
+    return replace(hold.grant, lease=max(hold.grant.lease, hold.seconds))

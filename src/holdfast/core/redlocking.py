@@ -139,7 +139,7 @@ class Redlocking:
         try:
             taken, found = await vote.port.call(command)
         except BackendError as error:
-            if not isinstance(error, BackendTimeout):  # it was executed, or never will be
+            if not error.was_sent:
                 vote.doubted_until = 0.0
             self._note(vote, "take", error, wanted)
             return
