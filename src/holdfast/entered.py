@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from types import FrameType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -41,25 +42,25 @@ class Entered(Generic[T]):
         """
         self._what = what
         self._are_alike = are_alike
-        self._known: list[tuple[int, object, T]] = []
+        self._known: list[tuple[FrameType, object, T]] = []
 
     def __bool__(self) -> bool:
         """Say whether anybody is inside."""
         return bool(self._known)
 
-    def push(self, thing: T, owner: object, frame: int) -> T:
+    def push(self, thing: T, owner: object, frame: FrameType) -> T:
         """Note what an owner got on entering in a frame, and return it."""
         self._known.append((frame, owner, thing))
         return thing
 
-    def pop(self, owner: object, frame: int) -> T:
+    def pop(self, owner: object, frame: FrameType) -> T:
         """Return what is left: the last thing of the frame, or of the owner, or the only one that there is.
 
         Raises:
             RuntimeError: it was left more often than it was entered, or nobody can say what is meant.
         """
         known = self._known
-        entry = next((each for each in reversed(known) if each[0] == frame), None)
+        entry = next((each for each in reversed(known) if each[0] is frame), None)
         if entry is None:
             entry = next((each for each in reversed(known) if each[1] is owner), None)
         if entry is None and known and (self._are_alike or len(known) == 1):
@@ -73,6 +74,6 @@ class Entered(Generic[T]):
         raise RuntimeError(msg)
 
 
-def calling_frame() -> int:
-    """Return what stands for the frame that called the caller, as long as it lives."""
-    return id(sys._getframe(2))  # noqa: SLF001 - there is no other way to know it  # pyright: ignore[reportPrivateUsage]
+def calling_frame() -> FrameType:
+    """Return the frame that called the caller: the one with the ``with``."""
+    return sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - there is no other way to know it

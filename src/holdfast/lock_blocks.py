@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Generic, Never, TypeVar
 
 from holdfast._calls import drive
@@ -106,11 +106,13 @@ class Block(Generic[H]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        held, _ = self._entered.pop(current_owner(), calling_frame())
+        held: H | None = None
         try:
+            held, _ = self._entered.pop(current_owner(), calling_frame())
             drive(held.leave_block(self._ground.blocking, error))
         finally:
-            note_left(held.parts)
+            if held is not None:
+                note_left(held.parts)
 
     async def __aenter__(self) -> H:
         frame = calling_frame()
@@ -134,7 +136,7 @@ class Block(Generic[H]):
             msg = f"{self!r} was lost, and its block cancelled: another may hold it now"
             raise LockLost(msg) from error
 
-    def _enter(self, held: H, canceller: Canceller | None, port: Port, frame: int) -> H:
+    def _enter(self, held: H, canceller: Canceller | None, port: Port, frame: FrameType) -> H:
         """Note that a block begins; give back what it holds if that is interrupted."""
         try:
             note_entered(held.parts)

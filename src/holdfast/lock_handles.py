@@ -166,9 +166,19 @@ class Held:
 
     async def release_on(self, port: Port) -> None:
         """Give it back over a port. For the modules of holdfast only."""
-        if self._lets_go():
-            await self._ground.keeper.release(port, self._hold)
-        elif self._grip is not None and self._grip.count and self._hold.lost:
+        try:
+            lets_go = self._lets_go()
+            if lets_go:
+                await self._ground.keeper.release(port, self._hold)
+        except Exception:
+            raise
+        except BaseException:  # interrupted between two steps: it is held no more, unless it was entered again
+            if self._grip is None or not self._grip.count:
+                self._ground.keeper.release_at_last(port, self._hold)
+            raise
+        if lets_go:
+            return
+        if self._grip is not None and self._grip.count and self._hold.lost:
             self.check()  # whoever has entered it again learns of it, too
 
     def release_at_last(self, port: Port) -> None:

@@ -65,8 +65,12 @@ class Lock(Block[Held]):
         can_enter_again = not claim.mode and not reentrant
         refuse_own(engine, claim, owner, ", or make both reentrant=True" if can_enter_again else "")
         hold = await engine.locks.acquire(port, claim, port.token())
-        held = Held(engine, hold, grip(claim, owner) if in_block or reentrant else None)
-        return _noted(held, in_block) if reentrant else held
+        try:
+            held = Held(engine, hold, grip(claim, owner) if in_block or reentrant else None)
+            return _noted(held, in_block) if reentrant else held
+        except BaseException:  # interrupted
+            engine.locks.release_at_last(port, hold)
+            raise
 
     def __repr__(self) -> str:
         return f"<{self._claim.what.capitalize()} {self._claim.title}>"

@@ -164,12 +164,14 @@ class Cluster:
         started = time.monotonic()
         address, asking = self._owner(slot, command), False
         redirects = waits = 0
+        was_sent = False
         while redirects <= _REDIRECTS:
             server = self._map.server(address)
             try:
                 asked = _ask_guest(server, command, deadline) if asking else server.ask(command, None, deadline)
                 reply = await asked
             except WireBroken as broken:
+                broken.sent = was_sent = broken.sent or was_sent
                 address, asking = await self._successor(address, slot, command, broken, deadline), False
                 redirects += 1
                 continue

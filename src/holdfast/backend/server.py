@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import time
 from asyncio import Future
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 
 from hiredis import ReplyError
 
@@ -80,7 +81,8 @@ class Server:
                     reply = first
             except WireBroken as broken:
                 self._prepare_second_try(broken, (command,), probing=probing)
-                reply = await self.link.ask(command, deadline)
+                with _sent_before(broken):
+                    reply = await self.link.ask(command, deadline)
             if type(reply) is ReplyError:
                 reply = await self._mend(reply, command, deadline)
         except WireBroken as broken:
@@ -105,7 +107,8 @@ class Server:
                 replies = await self.link.ask_all(commands, deadline)
             except WireBroken as broken:
                 self._prepare_second_try(broken, commands, probing=probing)
-                replies = await self.link.ask_all(commands, deadline)
+                with _sent_before(broken):
+                    replies = await self.link.ask_all(commands, deadline)
             if not waits:
                 await self._mend_each(replies, commands, deadline)
         except WireBroken as broken:
@@ -166,6 +169,16 @@ class Server:
         if retry_in is not None:
             self.link.turn_away()
             self._emit(BreakerOpened(self.name, retry_in))
+
+
+@contextmanager
+def _sent_before(broken: WireBroken) -> Generator[None]:
+    """Have what the second try raises say that the command was sent, if the first one sent it."""
+    try:
+        yield
+    except WireBroken as again:
+        again.sent = again.sent or broken.sent
+        raise
 
 
 def _no_future(command: Command, deadline: Deadline | None) -> None:

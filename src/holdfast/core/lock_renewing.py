@@ -25,9 +25,12 @@ _ROUNDS: Final = 9
 """How often in a lease it is looked what is due: a third after it was taken, and after a failure soon again."""
 _LONGEST_PAUSE: Final = 1.0
 _SHORTEST_PAUSE: Final = 0.005
-_LEAST: Final = 0.1
-_LONGEST: Final = 0.25
-"""Seconds that a renewal may take: those of all threads follow one another, and one Redis must not hold up others."""
+_USUAL: Final = 0.1
+_LONGEST: Final = 1.0
+"""Seconds that a renewal may take, the latter where Redis is far: those of all threads follow one another, and one
+Redis must not hold up the others."""
+_SLOWER: Final = 4.0
+"""How many times as long as the last taking took a renewal may take."""
 
 
 class LockRenewing:
@@ -43,6 +46,7 @@ class LockRenewing:
         self._recorder = recorder
         self._port = port
         self._renewals = Renewals[Hold]()
+        self._patience = _USUAL
 
     def after_fork(self) -> None:
         """In a child process: what is held is the parent's."""
@@ -53,7 +57,11 @@ class LockRenewing:
         if self._renewals.add(hold):
             seconds = hold.seconds
             pause = min(_LONGEST_PAUSE, max(_SHORTEST_PAUSE, seconds / _ROUNDS))
-            self._port.every(pause, partial(self._renew_all, seconds, min(_LONGEST, max(_LEAST, seconds / _ROUNDS))))
+            self._port.every(pause, partial(self._renew_all, seconds))
+
+    def note_pace(self, took: float) -> None:
+        """Note how many seconds it took to ask for a lock: who is far from Redis must be patient later, too."""
+        self._patience = min(_LONGEST, max(_USUAL, _SLOWER * took))
 
     def remove(self, hold: Hold) -> None:
         """Renew a lock no more."""
@@ -64,15 +72,15 @@ class LockRenewing:
         if lose(self._recorder, hold, reason):
             self.remove(hold)
 
-    async def _renew_all(self, seconds: float, patience: float) -> bool:
+    async def _renew_all(self, seconds: float) -> bool:
         """Renew what is due; say whether to come again."""
         try:
             due = [hold for hold in self._renewals.of_length(seconds) if self._is_due(hold)]
             behind = [hold for hold in due if hold.is_behind]
             for chunk in chunks([hold for hold in due if not hold.is_behind]):
-                await self._renew(chunk, patience)
+                await self._renew(chunk)
             for hold in behind:  # one by one: what hangs must not keep back what is well
-                await self._renew([hold], patience)
+                await self._renew([hold])
         except BaseException:
             self._renewals.end(seconds)
             raise
@@ -87,12 +95,12 @@ class LockRenewing:
             return False
         return now >= hold.renew_at and not hold.is_at_its_end
 
-    async def _renew(self, holds: Sequence[Hold], patience: float) -> None:
+    async def _renew(self, holds: Sequence[Hold]) -> None:
         asked = self._port.monotonic()
         versions = [hold.version for hold in holds]
         lengths = [min(hold.seconds, hold.ends - asked) for hold in holds]
         commands = [
-            hold.claim.keep(hold.member, length)._replace(patience=patience)
+            hold.claim.keep(hold.member, length)._replace(patience=self._patience)
             for hold, length in zip(holds, lengths, strict=True)
         ]
         for hold, length in zip(holds, lengths, strict=True):

@@ -67,12 +67,13 @@ class Locks(HeldLocks):
         except BaseException:
             trial.give_up_at_last()
             raise
-        waited = port.monotonic() - began
         if hold is None:
+            waited = port.monotonic() - began
             self._refused(claim, waited)
             raise LockNotAcquired(_busy(claim, waited))
         try:
             self.renewing.add(hold)
+            waited = port.monotonic() - began
             claim.tally.acquired += 1
             if self.recorder.hooks:
                 self.recorder.emit(LockAcquired(claim.tally.pattern, claim.places.held, waited))

@@ -83,6 +83,7 @@ class Trial:
         self._is_asking = True
         try:
             taken, found, *more = await port.call(claim.take(self.member, waits=waits, waiting=waiting))
+            self._locks.renewing.note_pace(port.monotonic() - asked)
             if not taken:
                 self._is_asking = False
                 self._may_be_held = port.monotonic() < self._in_doubt
@@ -198,9 +199,9 @@ class HeldLocks:
         if not hold.is_of(self.process):
             raise LockLost(told(hold, "belongs to the process that this one was forked from"))
         was_lost = hold.lost
-        if not hold.leave_once() and not hold.in_doubt:
-            return
         try:
+            if not hold.leave_once() and not hold.in_doubt:
+                return
             self.renewing.remove(hold)
             found = await self._leave(port, hold)
         except BackendError as error:
