@@ -29,6 +29,14 @@ finally:
     sys.path.remove(_FOLDER)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def garbage() -> Iterator[None]:
+    """Leave the garbage of other tests alone: where there is much of it, collecting it takes seconds each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gc.collect", lambda: 0)
+        yield
+
+
 def scripted(name: str, walls: list[float], operations: int = 10, cpu: float = 1.0) -> Contender:
     """Return a contender whose slices are known beforehand."""
     turns: Iterator[float] = iter(walls)

@@ -43,8 +43,9 @@ def server() -> Iterator[Scripted]:
 
 def connect(server: Scripted, options: str = "") -> tuple[SocketWire, Peer]:
     topology = parse(f"{server.url}{options}")
+    index = len(server.peers)
     wire = SocketWire(*open_blocking(topology, topology.addresses[0]), topology.socket_timeout)
-    return wire, server.peer(len(server.peers) - 1 if server.peers else 0)
+    return wire, server.peer(index)
 
 
 def answer(peer: Peer, *parts: bytes) -> None:
