@@ -33,6 +33,7 @@ def quiet() -> Iterator[None]:
     logging.disable(logging.CRITICAL)
     gc.freeze()
     yield
+    gc.collect()  # the worlds of this test, while that is all there is to look at
     gc.unfreeze()
     logging.disable(logging.NOTSET)
 
