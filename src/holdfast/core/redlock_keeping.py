@@ -158,6 +158,7 @@ class RedlockKeeping:
             until = await self._voting.keep(self._port_of(port), _grant_of(hold), seconds, hold.claim.tally)
         except BaseException:
             hold.until = min(hold.until, asked + seconds)
+            hold.renew_at = asked  # soon, lest it is lost for want of an answer
             raise
         finally:
             hold.version += 1

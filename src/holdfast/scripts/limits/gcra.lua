@@ -18,9 +18,10 @@ local function gcra_check(key, capacity, fill, drain, cost)
   if stored then
     local at, was, old = string.match(stored, '^(%d+) (%d+) (%d+)$')
     if at then
-      at, level, old = tonumber(at), bounded(tonumber(was), drain), tonumber(old)
+      at, level, old = tonumber(at), bounded(tonumber(was), drain), math.min(tonumber(old), FAR * 1024)
       if old ~= fill then
-        level = old > 0 and bounded(math.ceil(level * fill / old), drain) or 0
+        local units = old > 0 and math.floor(level / old) or 0 -- whole ones apart: their product might not be exact
+        level = old > 0 and bounded(units * fill + math.ceil((level - units * old) * fill / old), drain) or 0
       end
       back = at > now
       if not back then
