@@ -88,9 +88,33 @@ the first writer writes on: False
 so there is: the page
 and had it looked, it would have known
 """
+HTTP_CACHE_FLASK = """\
+  the app is asked for 7
+GET en 200 holdfast;fwd=uri-miss;stored {"lang":"en","name":"Teapot"}
+  the app is asked for 7
+GET de 200 holdfast;fwd=vary-miss;stored {"lang":"de","name":"Teapot"}
+GET en 200 holdfast;hit {"lang":"en","name":"Teapot"}
+GET en 304 holdfast;hit no body
+  the app is asked for 7
+GET en 200 holdfast;fwd=uri-miss;stored {"lang":"en","name":"Big teapot"}
+  the app is asked for 7
+GET en 200 holdfast;fwd=uri-miss;stored {"lang":"en","name":"Big teapot"}
+"""
+HTTP_CACHE_FASTAPI = """\
+  the app is asked for 7
+a crowd: 20 answers, and 1 when they are compared
+later: holdfast;hit: {'name': 'Teapot', 'price': 19.9}
+with its ETag: 304
+a part: 206 {"name":"
+  the app is asked for 7
+invalidated: holdfast;fwd=uri-miss;stored
+private: holdfast;fwd=bypass
+"""
 EXPECTED = {
     "fenced_store.py": FENCED_STORE,
     "functions.py": FUNCTIONS,
+    "http_cache_fastapi.py": HTTP_CACHE_FASTAPI,
+    "http_cache_flask.py": HTTP_CACHE_FLASK,
     "locks.py": LOCKS,
     "rate_limits.py": RATE_LIMITS,
     "stampede.py": STAMPEDE,

@@ -36,6 +36,7 @@ from holdfast.locks import Lock, MultiLock, ReadWriteLock
 from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota
 from holdfast.redlock import Redlock
+from holdfast.responses import cache_response
 
 __all__ = [
     "MISSING",
@@ -70,6 +71,7 @@ __all__ = [
     "Stats",
     "StreamError",
     "__version__",
+    "cache_response",
     "cached",
     "cached_many",
     "configure",

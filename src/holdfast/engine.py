@@ -17,6 +17,7 @@ from holdfast._durations import seconds
 from holdfast._local_limits import LocalLimits
 from holdfast._local_slots import LocalSlots
 from holdfast._near import Near
+from holdfast._turns import Turns
 from holdfast.backend.backend import Backend
 from holdfast.codec import Codec, parse_secrets
 from holdfast.core.batch_caching import BatchCaching
@@ -82,6 +83,7 @@ class Engine:
         self.limiting = Limiting(self.recorder, Denials(), LocalLimits(self.replicas))
         self.booking = Booking(self.limiting)
         self.slots = Slots(self.recorder, LocalSlots(self.replicas))
+        self.turns = Turns()
         self._unwatch: Cancel | None = None
         self._watch_lock = threading.Lock()
         self.backend = Backend(url, self.recorder.emit, **connection)
@@ -166,6 +168,7 @@ class Engine:
         self.limiting.local.after_fork()
         self.slots.after_fork()
         self.locks.after_fork()
+        self.turns.after_fork()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:
             self._unwatch()

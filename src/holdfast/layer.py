@@ -15,6 +15,7 @@ from holdfast.cached_many import ManyRecipe
 from holdfast.core.records import Stats
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
+from holdfast.http_cache import HttpCache
 from holdfast.keybuilders import KeyBuilders
 from holdfast.limited import LimitOptions, QuotaOption, limit
 from holdfast.limiter import Limiter
@@ -128,6 +129,7 @@ class Layer:
         )
         self.cache = Cache(self.engine)
         self.limiter = Limiter(self.engine)
+        self.http_cache = HttpCache(self.engine)
 
     @classmethod
     def from_env(cls, **options: Unpack[LayerOptions]) -> Self:

@@ -1,0 +1,103 @@
+"""An ASGI scope as the cache sees it, and as the app gets it."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any, Final, TypeAlias
+from urllib.parse import quote
+
+from holdfast.policy.http.conditions import CONDITIONAL
+from holdfast.policy.http.fields import Pairs
+from holdfast.policy.http.request import Request
+from holdfast.web.http_requests import UNUSUAL, Keying, Places
+
+Scope: TypeAlias = MutableMapping[str, Any]
+RawFields: TypeAlias = list[tuple[bytes, bytes]]
+
+_UNUSUAL: Final = frozenset(name.encode() for name in UNUSUAL)
+_CONDITIONAL: Final = frozenset(name.encode() for name in CONDITIONAL)
+_FILES: Final = ("http.response.pathsend", "http.response.zerocopysend")
+"""Extensions by which an app sends a file that the middleware does not see."""
+_SAFE: Final = "/:@!$&'()*+,;=~-._"
+
+
+class ScopeFields:
+    """The fields of a request, by name."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: dict[bytes, bytes]) -> None:
+        self._values = values
+
+    def get(self, name: str, /) -> str | None:
+        """Return the lines of a field, named in lower case, joined; None if it is absent."""
+        value = self._values.get(name.encode("latin-1", "replace"))
+        return None if value is None else value.decode("latin-1")
+
+
+def request_of(scope: Scope, keying: Keying, places: Places) -> Request | None:
+    """Return a request as the cache judges it; None if the cache is not for it."""
+    raw: RawFields = scope["headers"]
+    values = dict(raw)
+    if len(values) != len(raw):
+        values = _joined(raw)
+    host = values.get(b"host")
+    place = places.find(
+        scope.get("scheme", "http"),
+        _server(scope) if host is None else host.decode("latin-1"),
+        _path(scope),
+        scope["query_string"].decode("latin-1"),
+    )
+    if place is None or place.private:
+        return None
+    return keying.request(scope["method"], place, ScopeFields(values), usual=_UNUSUAL.isdisjoint(values))
+
+
+def _joined(raw: RawFields) -> dict[bytes, bytes]:
+    """Return fields by name where some come in several lines; those of Cookie as HTTP/2 splits them."""
+    values: dict[bytes, bytes] = {}
+    for name, value in raw:
+        if name in values:
+            values[name] = values[name] + (b"; " if name == b"cookie" else b", ") + value
+        else:
+            values[name] = value
+    return values
+
+
+def _server(scope: Scope) -> str | None:
+    """Return the authority of a request without Host, as HTTP/1.0 permits it."""
+    server = scope.get("server")
+    if not server or server[1] is None:
+        return None
+    host = f"[{server[0]}]" if ":" in server[0] else server[0]
+    return f"{host}:{server[1]}"
+
+
+def _path(scope: Scope) -> str:
+    raw = scope.get("raw_path")
+    path = scope["path"]
+    text = quote(path, safe=_SAFE) if raw is None else raw.partition(b"?")[0].decode("latin-1")
+    root = scope.get("root_path", "")
+    if root and not path.startswith(root):  # a server that leaves out where the app is mounted
+        text = quote(root, safe=_SAFE) + text
+    return text
+
+
+def relayed(scope: Scope, conditions: Pairs | None) -> Scope:
+    """Return the scope for the app: with our condition if there is one, without ways past the middleware.
+
+    Args:
+        scope: as the server made it.
+        conditions: to send in place of the client's conditions and range; None = leave these.
+    """
+    extensions = scope.get("extensions") or {}
+    hides = any(name in extensions for name in _FILES)
+    if conditions is None and not hides:
+        return scope
+    changed = dict(scope)
+    if hides:
+        changed["extensions"] = {name: value for name, value in extensions.items() if name not in _FILES}
+    if conditions is not None:
+        ours = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in conditions]
+        changed["headers"] = [pair for pair in scope["headers"] if pair[0].lower() not in _CONDITIONAL] + ours
+    return changed

@@ -1,0 +1,233 @@
+"""One HTTP cache: what comes of a request before the app sees it.
+
+The order is that of every request here:
+
+1. GET the page of its URL, with the versions of its tags. Redis away: the app answers, and nothing is stored.
+2. Judge. What may be served is; what is served stale is refreshed behind, by one request among all processes.
+3. Otherwise get the right to fetch the URL, and look again: another request may have brought it meanwhile.
+
+Nothing that one request has read is given to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeAlias
+
+from holdfast._turns import Turns
+from holdfast.core.caching import Caching
+from holdfast.core.call import Call, no_load
+from holdfast.core.http_exchange import Exchange, Outcome, Services
+from holdfast.core.http_fetching import Fetching, Right
+from holdfast.core.http_pages import NOTHING, Found, Pages
+from holdfast.core.http_writing import Writing
+from holdfast.core.plan import Plan
+from holdfast.errors import BackendError
+from holdfast.events import Hit, Miss, Refreshed, Stale
+from holdfast.policy.http.invalidation import is_safe_method
+from holdfast.policy.http.judging import (
+    BYPASS,
+    OTHER_METHOD,
+    Decision,
+    Forward,
+    Serve,
+    Unsatisfied,
+    judge,
+)
+from holdfast.policy.http.request import Request
+from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.target import Target
+from holdfast.port import Port
+
+Rerun: TypeAlias = Callable[[], Callable[[Exchange], Awaitable[None]]]
+"""Takes a copy of the request, and returns what sends it to the app without a client and tells the exchange of it."""
+
+_STORABLE_METHODS: Final = frozenset({"GET", "HEAD"})
+
+
+class HttpCaching:
+    """The HTTP cache of one middleware in one layer."""
+
+    def __init__(
+        self,
+        caching: Caching,
+        plan: Plan,
+        rules: Rules,
+        turns: Turns,
+        key_of: Callable[[Target], str],
+        *,
+        signed: bool,
+    ) -> None:
+        self.rules = rules
+        self.plan = plan
+        self._recorder = caching.recorder
+        pages = Pages(caching.reading, plan, rules, caching.recorder, signed=signed)
+        fetching = Fetching(caching.loading.leasing, turns, pages, tagged=bool(rules.tag_field))
+        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of)
+        self._refreshing: set[str] = set()
+        """The keys that this process refreshes behind."""
+
+    async def open(self, port: Port, request: Request, rerun: Rerun) -> Outcome | Exchange | Unsatisfied:
+        """Return what to answer, or the exchange with the app that is needed for it.
+
+        Args:
+            port: of the middleware's colour.
+            request: the client's.
+            rerun: sends the request to the app in the background; called at once, if at all.
+        """
+        if request.method not in _STORABLE_METHODS:
+            return await self._changing(port, request)
+        call = self._call(request)
+        try:
+            found = await self._services.pages.read(port, call.key)
+        except BackendError as error:
+            self._services.pages.failed("GET", error)
+            return self._exchange(port, request, call, BYPASS, NOTHING, Right())
+        decision = self._judge(port, request, found)
+        if isinstance(decision, Forward) and decision.leased:
+            return await self._fetching(port, request, call, decision, found)
+        return await self._decided(port, request, call, decision, found, rerun)
+
+    def _judge(self, port: Port, request: Request, found: Found) -> Decision:
+        return judge(
+            request,
+            found.variants,
+            port.now(),
+            self.rules,
+            softened=found.softened,
+            passing=found.page.passing,
+            retry_at=found.retry_at,
+        )
+
+    async def _decided(
+        self, port: Port, request: Request, call: Call, decision: Decision, found: Found, rerun: Rerun | None
+    ) -> Outcome | Exchange | Unsatisfied:
+        """Do what was decided, if it needs no right to fetch."""
+        if isinstance(decision, Serve):
+            outcome = await self._served(port, call, decision)
+            if outcome is None:  # its body is gone
+                return self._exchange(port, request, call, Forward("miss", leased=False), found, Right())
+            if decision.refresh and rerun is not None:
+                self._refresh_behind(port, request, call, found, rerun)
+            return outcome
+        if isinstance(decision, Unsatisfied):
+            return decision
+        return self._exchange(port, request, call, decision, found, Right())
+
+    async def _served(self, port: Port, call: Call, serve: Serve) -> Outcome | None:
+        variant = serve.variant
+        body = variant.stored.body
+        if body is None:
+            try:
+                body = await self._services.pages.body(port, call.key, variant)
+            except BackendError as error:
+                self._services.pages.failed("GET", error)
+            if body is None:
+                return None
+        tally, recorder = self.plan.tally, self._recorder
+        tally.hits += 1
+        if serve.stale:
+            tally.stale += 1
+        if recorder.hooks:
+            event = Stale(tally.pattern, call.key, "grace") if serve.stale else Hit(tally.pattern, call.key)
+            recorder.emit(event)
+        return Outcome(variant, body, serve.age, serve.stale)
+
+    async def _fetching(
+        self, port: Port, request: Request, call: Call, forward: Forward, found: Found
+    ) -> Outcome | Exchange | Unsatisfied:
+        """Get the right to fetch a URL, or what another request has brought meanwhile."""
+        self._count_miss(call, found)
+        decision: Decision = forward
+        looked = 0
+
+        def still(later: Found) -> bool:
+            nonlocal decision, found, looked
+            found, looked = later, looked + 1
+            decision = self._judge(port, request, later)
+            return isinstance(decision, Forward) and decision.leased
+
+        deadline = port.monotonic() + (self.plan.wait if forward.waits else 0.0)
+        try:
+            right = await self._services.fetching.obtain(port, call, found, deadline, still)
+        except BackendError as error:
+            self._services.pages.failed("GET", error)
+            return self._exchange(port, request, call, BYPASS, NOTHING, Right())
+        if right is None or not isinstance(decision, Forward):
+            outcome = await self._decided(port, request, call, decision, found, None)
+            if isinstance(outcome, Outcome):
+                self.plan.tally.coalesced += 1
+                return outcome._replace(collapsed=True)
+            return outcome
+        exchange = self._exchange(port, request, call, decision, found, right)
+        exchange.collapsed = looked > 0
+        return exchange
+
+    def _count_miss(self, call: Call, found: Found) -> None:
+        tally, recorder = self.plan.tally, self._recorder
+        tally.misses += 1
+        if recorder.hooks:
+            recorder.emit(Miss(tally.pattern, call.key, "stale" if found.variants else "absent"))
+
+    def _exchange(
+        self, port: Port, request: Request, call: Call, forward: Forward, found: Found, right: Right
+    ) -> Exchange:
+        if not right.token and forward.leased:  # what a 304 would confirm could not be brought up to date
+            forward = forward._replace(leased=False)
+        return Exchange(self._services, port, request, call, forward, found, right)
+
+    async def _changing(self, port: Port, request: Request) -> Exchange:
+        """Return the exchange of a request whose answer is not for others, but for a POST that says so."""
+        call = self._call(request)
+        right, forward = Right(), OTHER_METHOD if not is_safe_method(request.method) else BYPASS
+        if request.method == "POST" and self.rules.posts:
+            right = await self._services.fetching.take(port, call)
+            forward = Forward("method")
+        return self._exchange(port, request, call, forward, NOTHING, right)
+
+    def _refresh_behind(self, port: Port, request: Request, call: Call, found: Found, rerun: Rerun) -> None:
+        """Validate a stale response behind, unless somebody does so already or there are no hands free."""
+        key = call.key
+        if key in self._refreshing or not port.free_hands():
+            return
+        self._refreshing.add(key)
+        port.spawn(self._refresh(port, request, call, found, rerun()), lambda: self._refreshing.discard(key))
+
+    async def _refresh(
+        self, port: Port, request: Request, call: Call, found: Found, run: Callable[[Exchange], Awaitable[None]]
+    ) -> None:
+        unconditional = request.unconditional()
+        decision: Decision = BYPASS
+
+        def still(later: Found) -> bool:
+            nonlocal decision, found
+            found = later
+            decision = self._to_refresh(port, unconditional, later)
+            return isinstance(decision, Forward) and decision.leased
+
+        if not still(found):
+            return
+        try:
+            right = await self._services.fetching.obtain(port, call, found, 0.0, still)
+        except BackendError as error:
+            self._services.pages.failed("GET", error)
+            return
+        if right is None or not right.token or not isinstance(decision, Forward):
+            return
+        exchange = self._exchange(port, unconditional, call, decision, found, right)
+        try:
+            await run(exchange)
+        finally:
+            await exchange.broken(None, begun=True)  # harmless if it has ended
+        if self._recorder.hooks:
+            self._recorder.emit(Refreshed(self.plan.tally.pattern, call.key, background=True))
+
+    def _to_refresh(self, port: Port, request: Request, found: Found) -> Decision:
+        """Judge as if nothing could be served while it is stale."""
+        decision = self._judge(port, request, found)
+        if isinstance(decision, Serve) and decision.refresh:
+            return Forward("stale", (decision.variant,), decision.variant)
+        return decision
+
+    def _call(self, request: Request) -> Call:
+        return Call(self.plan, request.key, no_load)

@@ -1,0 +1,164 @@
+"""Changing what is stored of URLs: storing a page under its lease, giving the lease back, invalidating."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
+
+from holdfast.commands import Command, pexpire, put
+from holdfast.core import changing
+from holdfast.core.caching import Caching
+from holdfast.core.call import Call
+from holdfast.core.encoding import stamps_after
+from holdfast.core.http_fetching import Right
+from holdfast.core.http_pages import Found, Pages, body_key
+from holdfast.core.plan import Plan
+from holdfast.errors import BackendError, SerializationError
+from holdfast.events import Fill, FillRefused
+from holdfast.policy.frame import instant
+from holdfast.policy.http.fields import Fields, members
+from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.stored import Page
+from holdfast.policy.keys import guard
+from holdfast.policy.stamps import Stamp
+from holdfast.port import Port
+from holdfast.scripts import cache as scripts
+
+_LINGER: Final = 10.0
+"""Seconds for which a body stays that no page names any more, for those who have just read the old page."""
+_SPACED: Final = frozenset({"surrogate-key", "xkey"})
+"""Fields that separate their tags by spaces."""
+
+
+class Writing:
+    """Changes the pages of one cache."""
+
+    def __init__(self, caching: Caching, plan: Plan, rules: Rules, pages: Pages) -> None:
+        self._caching = caching
+        self._plan = plan
+        self._rules = rules
+        self._pages = pages
+        self._names = caching.names
+        self._returning = caching.loading.leasing.returning
+
+    async def store(
+        self,
+        port: Port,
+        call: Call,
+        right: Right,
+        page: Page,
+        *,
+        stamps: Sequence[Stamp] = (),
+        body: tuple[str, bytes] | None = None,
+        unused: Sequence[str] = (),
+        load_time: float = 0.0,
+    ) -> bool:
+        """Store a page and give the lease back; say whether that was done. It is not, if the lease was revoked.
+
+        Args:
+            port: of the caller.
+            call: names the URL.
+            right: with its lease.
+            page: what to store.
+            stamps: the versions of its tags.
+            body: the id of a body that does not lie in the page, and the body.
+            unused: ids of bodies that the page does not name any more.
+            load_time: seconds that it took to get it.
+        """
+        now = port.now()
+        seconds = max([page.passing, *[each.until for each in page.variants]]) - now
+        if seconds <= 0:
+            await self.release(port, call, right)
+            return False
+        places = self._names.places(call.key)
+        try:
+            raw = self._plan.codec.encode(
+                call.key,
+                page,
+                id=right.token,
+                created=now,
+                fresh_until=now + seconds,
+                load_time=load_time,
+                stamps=stamps,
+            )
+        except SerializationError as error:  # too many tags, or more than Redis takes
+            self._pages.failed("fill", error)
+            await self.release(port, call, right)
+            return False
+        fill = scripts.fill(call.key, places.lease, token=right.token, frame=raw, seconds=seconds, channel=places.news)
+        before: list[Command] = [] if body is None else [put(body_key(call.key, body[0]), body[1], seconds)]
+        after = [pexpire(body_key(call.key, each), _LINGER) for each in unused]
+        try:
+            replies = await port.pipeline([*before, fill, *after]) if before or after else [await port.call(fill)]
+        except BackendError as error:
+            self._returning.renounce(port, [(call, right.token)])
+            self._pages.failed("fill", error)
+            return False
+        stored = bool(replies[len(before)])
+        if page.variants:
+            self._note(call, stored, len(raw) + (0 if body is None else len(body[1])), seconds, load_time)
+        return stored
+
+    def _note(self, call: Call, stored: bool, size: int, seconds: float, load_time: float) -> None:
+        tally, recorder = self._plan.tally, self._caching.recorder
+        if stored:
+            tally.fills += 1
+        if not recorder.hooks:
+            return
+        if stored:
+            recorder.emit(Fill(tally.pattern, call.key, size, seconds, load_time))
+        else:
+            recorder.emit(FillRefused(tally.pattern, call.key, load_time))
+
+    async def release(self, port: Port, call: Call, right: Right, retry_at: float = 0.0) -> None:
+        """Give a lease back without a result; what is stored is served until `retry_at`, if that is given."""
+        if not right.token:
+            return
+        again = instant(retry_at) if retry_at else b""
+        try:
+            await port.call(self._returning.command(call.key, right.token, again))
+        except BackendError as error:
+            self._returning.renounce(port, [(call, right.token)])
+            self._pages.failed("abandon", error)
+
+    async def release_at_last(self, port: Port, call: Call, right: Right, error: BaseException) -> None:
+        """Give a lease back for a request that is cancelled or interrupted by an error."""
+        if right.token:
+            await self._returning.give_back_at_last(port, [(call, right.token)], error)
+
+    async def invalidate(self, port: Port, keys: Sequence[str]) -> None:
+        """Remove what is stored of URLs, and revoke the leases of those who fetch them."""
+        with suppress(BackendError):  # it is counted and told
+            await changing.remove(self._caching, port, self._plan, keys)
+
+    def tags_of(self, fields: Fields) -> tuple[str, ...]:
+        """Return the tags that a response gives itself, as they stand in keys."""
+        name = self._rules.tag_field
+        said = fields.get(name) if name else None
+        if said is None:
+            return ()
+        texts = said.split() if name in _SPACED else members(said)
+        return tuple(dict.fromkeys(guard(text, "a tag") for text in texts))
+
+    async def stamps_for(
+        self, port: Port, right: Right, fields: Fields, seconds: float, found: Found
+    ) -> tuple[tuple[Stamp, ...], bool] | None:
+        """Return the stamps of a page with a new response, and whether the variants that are there may stay.
+
+        Those that were stored under another version of a tag of the new response may not. None, if a tag may have been
+        invalidated while the response was fetched.
+        """
+        tags = self.tags_of(fields)
+        if not tags:
+            return found.stamps, True
+        after = None
+        if right.lease.epoch is not None:
+            after = await self._caching.loading.settling.read_after(port, self._plan, tags, seconds)
+        new = stamps_after(self._plan, right.lease, tags, after)
+        if new is None:
+            return None
+        known = {stamp.tag: stamp for stamp in new}
+        if any(known.get(stamp.tag, stamp) != stamp for stamp in found.stamps):
+            return new, False
+        return tuple({stamp.tag: stamp for stamp in (*found.stamps, *new)}.values()), True

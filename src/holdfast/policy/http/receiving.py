@@ -1,0 +1,267 @@
+"""What to do with the app's answer to a forwarded request, as soon as its head is there (RFC 9111, 3, 4.3.3 to 4.3.5).
+
+the answer                                                what is done
+304 that names a stored response                          `Confirmed`: that one is brought up to date, and served
+304 to our condition that names none                      `Again`: the app is asked once more, without a condition
+500, 502, 503, 504, and a stale response may stand in     `Replaced`: that one is served
+what may be stored                                        `Relayed` and kept, once its body is complete
+anything else                                             `Relayed`; what it outdates goes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple, TypeAlias
+
+from holdfast.policy.http.ages import age_at, freshness_of, kept_for
+from holdfast.policy.http.conditions import agrees_with_head, not_modified, selects, update, validators_of
+from holdfast.policy.http.dates import format_date
+from holdfast.policy.http.directives import delta_seconds
+from holdfast.policy.http.fields import Fields, Pairs, members
+from holdfast.policy.http.judging import Forward, error_window
+from holdfast.policy.http.request import Request
+from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.stored import Stored
+from holdfast.policy.http.storing import kept_fields, reason_against
+from holdfast.policy.http.target import resolve
+from holdfast.policy.http.variants import Variant, is_for
+from holdfast.policy.http.vary import nominated, values_of
+
+ERRORS: Final = frozenset({500, 502, 503, 504})
+"""Statuses for which a stale response may stand in (RFC 5861, 4)."""
+PASSING: Final = 120.0
+"""Seconds for which requests of what is not to be stored do not wait for each other."""
+PASSING_ERROR: Final = 1.0
+"""The same after an error, which may be over soon."""
+
+
+class Confirmed(NamedTuple):
+    """A stored response is valid."""
+
+    variant: Variant
+    stored: Stored | None
+    """It, brought up to date; None: it must not stay stored."""
+    fields: Pairs
+    """Its fields, brought up to date."""
+
+
+class Again(NamedTuple):
+    """Ask the app without our condition."""
+
+
+class Replaced(NamedTuple):
+    """Serve a stale response in place of an error."""
+
+    variant: Variant
+
+
+class Relayed(NamedTuple):
+    """The answer goes to the client."""
+
+    stored: Stored | None = None
+    """What to store, but for its body; None = nothing."""
+    detail: str = ""
+    """Why nothing is stored, in a word."""
+    gone: tuple[str, ...] = ()
+    """Ids of variants that this answer outdates."""
+    passing: float = 0.0
+    """For how many seconds others of this URL shall not wait for each other."""
+    not_modified: bool = False
+    """Whether the client gets a 304 instead, by its own condition that was taken off the request."""
+
+
+Reception: TypeAlias = Confirmed | Again | Replaced | Relayed
+AGAIN: Final = Again()
+
+
+class Head(NamedTuple):
+    """The head of the app's answer."""
+
+    status: int
+    fields: Fields
+    requested: float
+    """When the request was sent, Unix seconds."""
+    received: float
+    """When the head came, Unix seconds."""
+
+
+def receive(request: Request, forward: Forward, head: Head, variants: Sequence[Variant], rules: Rules) -> Reception:
+    """Say what to do with an answer.
+
+    Args:
+        request: as the client sent it.
+        forward: how it was forwarded.
+        head: of the answer.
+        variants: what is stored of the URL.
+        rules: of the cache.
+    """
+    if head.status == 304 and forward.validates:
+        return _confirmed(request, forward, head, rules)
+    if head.status in ERRORS and (stale := _standing_in(request, forward, head, rules)):
+        return Replaced(stale)
+    if request.is_head:
+        return _relayed_head(request, head, forward)
+    return _relayed(request, forward, head, variants, rules)
+
+
+def _confirmed(request: Request, forward: Forward, head: Head, rules: Rules) -> Reception:
+    held = [each for each in forward.held if selects(head.fields, each.validators, only=len(forward.held) == 1)]
+    if not held:
+        return AGAIN
+    variant = max(held, key=lambda each: (each.told.date, each.stored.received))
+    old, fields = variant.stored, _updated(variant, head)
+    terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names)
+    if isinstance(terms, str):
+        return Confirmed(variant, None, fields)
+    return Confirmed(variant, _stored(terms, old.status, fields, head, old.id, old.size, old.body), fields)
+
+
+def _updated(variant: Variant, head: Head) -> Pairs:
+    """Return the fields of a response after its validation (RFC 9111, 4.3.4).
+
+    Its age begins anew: an Age of before does not count any more, and a 304 without Date was made when it came
+    (RFC 9110, 6.6.1).
+    """
+    fields = head.fields
+    if "date" not in fields and "date" in variant.fields:
+        fields = Fields((*fields.pairs, ("Date", format_date(head.received))))
+    return update(tuple([pair for pair in variant.stored.fields if pair[0].lower() != "age"]), fields)
+
+
+class Terms(NamedTuple):
+    """On which terms a response may be stored."""
+
+    names: tuple[str, ...]
+    values: tuple[str | None, ...]
+    until: float
+    anonymous: bool
+    extras: Pairs
+
+
+def _stored(
+    terms: Terms, status: int, fields: Pairs, head: Head, name: str = "", size: int = 0, body: bytes | None = None
+) -> Stored:
+    return Stored(
+        name,
+        status,
+        fields,
+        terms.names,
+        terms.values,
+        head.requested,
+        head.received,
+        terms.until,
+        size,
+        body,
+        terms.anonymous,
+        terms.extras,
+    )
+
+
+def _terms(
+    request: Request, status: int, fields: Fields, head: Head, rules: Rules, *, names: tuple[str, ...] = ()
+) -> Terms | str:
+    """Return on which terms a response may be stored, or why it may not.
+
+    Args:
+        request: that brought it.
+        status: of it.
+        fields: of it.
+        head: of the answer.
+        rules: of the cache.
+        names: by which others of its URL are selected: so is this, if it has no Vary of its own.
+    """
+    anonymous = request.is_anonymous and "set-cookie" not in fields
+    told = freshness_of(status, fields, head.requested, head.received, rules, anonymous=anonymous)
+    authorized = request.fields.get("authorization") is not None
+    reason = reason_against(status, fields, told, rules, authorized=authorized)
+    if reason is not None:
+        return reason
+    if request.method not in {"GET", "HEAD"} and not (told.explicit and _is_for_target(request, fields)):
+        return "method"
+    varied = nominated(fields, rules.ignore_vary, rules.vary)
+    if varied is None:
+        return "vary"
+    if request.directives(honoured=rules.honour_clients).no_store:
+        return "request-no-store"
+    has_validator = any(each is not None for each in validators_of(fields, head.received))
+    seconds = kept_for(told, rules, validator=has_validator)
+    if seconds <= 0:
+        return "no-freshness"
+    chosen = varied or names
+    return Terms(chosen, values_of(chosen, request.fields), head.received + seconds, anonymous, request.extras)
+
+
+def _is_for_target(request: Request, fields: Fields) -> bool:
+    """Say whether the answer to a POST is what a GET of the same URL would bring (RFC 9110, 9.3.3)."""
+    lines = fields.lines("content-location")
+    return len(lines) == 1 and resolve(lines[0], request.target) == request.target
+
+
+def _standing_in(request: Request, forward: Forward, head: Head, rules: Rules) -> Variant | None:
+    """Return the stale response that may be served in place of an error (RFC 5861, 4)."""
+    variant = forward.fallback
+    if variant is None:
+        return None
+    age = age_at(variant.told.initial_age, variant.stored.received, head.received)
+    window = error_window(variant.told, request.directives(honoured=rules.honour_clients))
+    return variant if age < variant.told.lifetime + window else None
+
+
+def _relayed_head(request: Request, head: Head, forward: Forward) -> Relayed:
+    """Answer a HEAD (RFC 9111, 4.3.5): one that shows another state of the resource outdates the stored GET."""
+    selected = forward.held[0] if len(forward.held) == 1 else forward.fallback
+    if selected is None or head.status >= 500:
+        return Relayed(detail="head")
+    agrees = head.status == selected.stored.status and agrees_with_head(selected.fields, head.fields)
+    return Relayed(detail="head", gone=() if agrees else (selected.stored.id,))
+
+
+def _relayed(request: Request, forward: Forward, head: Head, variants: Sequence[Variant], rules: Rules) -> Relayed:
+    outdated = _outdated(request, head, variants)
+    unmodified = _answers_condition(request, forward, head)
+    if not forward.leased and forward.why in {"bypass", "method"}:
+        return Relayed(not_modified=unmodified)
+    terms = _terms_of_new(request, head, variants, rules)
+    if isinstance(terms, str):
+        return Relayed(None, terms, outdated, _passing(head, terms), unmodified)
+    return Relayed(_stored(terms, head.status, kept_fields(head.fields, rules), head), "", outdated, 0.0, unmodified)
+
+
+def _terms_of_new(request: Request, head: Head, variants: Sequence[Variant], rules: Rules) -> Terms | str:
+    if "trailer" in head.fields:
+        return "trailers"
+    if _declared_size(head.fields) > rules.max_body:
+        return "too-large"
+    names = next((each.stored.names for each in variants if each.stored.names), ())
+    return _terms(request, head.status, head.fields, head, rules, names=names)
+
+
+def _outdated(request: Request, head: Head, variants: Sequence[Variant]) -> tuple[str, ...]:
+    """Return the variants that an answer outdates: those that its request selects (RFC 9111, 4.3.3).
+
+    An error of the server says nothing about the resource, nor does an answer to the client's own condition or range.
+    """
+    if head.status >= 500 or head.status in {206, 304, 412, 416}:
+        return ()
+    return tuple([each.stored.id for each in variants if is_for(each.stored, request)])
+
+
+def _answers_condition(request: Request, forward: Forward, head: Head) -> bool:
+    """Say whether the client has already what the app has sent, though its condition was taken off the request."""
+    if request.plain or not (forward.validates or forward.stripped) or head.status != 200:
+        return False
+    return not_modified(request.fields, head.fields, head.received, head.received)
+
+
+def _passing(head: Head, reason: str) -> float:
+    """Return for how long others shall not wait for each other, since the answer to one was not to be stored."""
+    if head.status in {206, 304, 412, 416} or reason in {"authorization", "request-no-store"}:
+        return 0.0  # this client got what others would not
+    return PASSING_ERROR if head.status >= 500 else PASSING
+
+
+def _declared_size(fields: Fields) -> int:
+    """Return the length that a response says its body has; 0 where it does not say."""
+    said = fields.get("content-length")
+    parts = {delta_seconds(each) for each in members(said)} if said else set()
+    return max((each for each in parts if each is not None), default=0)

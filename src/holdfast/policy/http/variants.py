@@ -1,0 +1,47 @@
+"""A stored response with what can be known of it before a request comes, made once for many requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from holdfast.policy.http.ages import Freshness, freshness_of
+from holdfast.policy.http.conditions import Validators, validators_of
+from holdfast.policy.http.fields import Fields, Pairs
+from holdfast.policy.http.request import Request
+from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.stored import Stored
+from holdfast.policy.http.vary import matches
+
+_BODILESS: Final = frozenset({204, 304})
+
+
+@dataclass(slots=True, eq=False)
+class Variant:
+    """A stored response, ready to be judged and served."""
+
+    stored: Stored
+    fields: Fields
+    told: Freshness
+    validators: Validators
+    served: Pairs
+    """Its fields as they are served, but for Age; with the length of the body, which is known now."""
+    wire: Any = field(default=None, repr=False)
+    """The same in whatever form a server takes, kept here by who made it."""
+
+
+def is_for(stored: Stored, request: Request) -> bool:
+    """Say whether a request selects a stored response (RFC 9111, 4.1)."""
+    return stored.extras == request.extras and (
+        not stored.names or matches(stored.names, stored.values, request.fields)
+    )
+
+
+def variant_of(stored: Stored, rules: Rules) -> Variant:
+    """Return a stored response, ready to be judged and served."""
+    fields = Fields(stored.fields)
+    told = freshness_of(stored.status, fields, stored.requested, stored.received, rules, anonymous=stored.anonymous)
+    served = tuple([pair for pair in stored.fields if pair[0].lower() != "age"])
+    if "content-length" not in fields and stored.status not in _BODILESS:
+        served += (("Content-Length", str(stored.size)),)
+    return Variant(stored, fields, told, validators_of(fields, stored.received), served)

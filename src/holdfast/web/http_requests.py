@@ -1,0 +1,166 @@
+"""From a request as a server has it to the one that the cache judges: its URL, its key, and what else selects it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Final, TypeAlias
+from urllib.parse import unquote
+
+from holdfast.policy.http.fields import Pair, Pairs, RequestFields
+from holdfast.policy.http.request import REMARKABLE, Request
+from holdfast.policy.http.target import (
+    ROUTING_FIELDS,
+    Target,
+    cookie_values,
+    overrides_method,
+    routing_of,
+    select_query,
+    target_of,
+)
+
+OVERRIDING: Final = ("x-http-method-override", "x-http-method", "x-method-override")
+UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "forwarded"}
+"""Fields that make a request one to look at closely. Most have none of them."""
+_MOST_PLACES: Final = 4096
+_LONGEST_HELD: Final = 1024
+"""Signs of a URL whose key is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheRequest:
+    """A request as the `key=` of a cache sees it."""
+
+    method: str
+    scheme: str
+    host: str
+    """With the port, if it is not the scheme's own."""
+    path: str
+    """As it was sent, percent-encoded."""
+    query: str
+    """As it was sent, without the question mark."""
+    fields: RequestFields
+
+    def get(self, name: str) -> str | None:
+        """Return a field by its name, its lines joined; None if it is absent."""
+        return self.fields.get(name.lower())
+
+
+KeyOption: TypeAlias = Callable[[CacheRequest], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where what is stored of a URL is."""
+
+    target: Target
+    key: str
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Keying:
+    """What of a request chooses what is stored for it."""
+
+    private: Sequence[str]
+    """Patterns of paths whose responses are never stored."""
+    ignore_query: Sequence[str]
+    cookies: Sequence[str]
+    key: KeyOption | None
+
+    def is_private(self, path: str) -> bool:
+        """Say whether a path is in one of the private areas, however it is written."""
+        if not self.private:
+            return False
+        plain = unquote(path)
+        return any(_is_within(form, pattern) for pattern in self.private for form in (path, plain))
+
+    def target_of(self, scheme: str, host: str | None, path: str, query: str) -> Target | None:
+        """Return the URL that responses are stored under; None if the request is not for the cache."""
+        return target_of(scheme, host, path, select_query(query, self.ignore_query))
+
+    def stripped(self, target: Target) -> Target:
+        """Return a target without the query parameters that do not matter."""
+        if target.query is None or not self.ignore_query:
+            return target
+        return target._replace(query=select_query(target.query, self.ignore_query) or None)
+
+    def request(self, method: str, place: Place, fields: RequestFields, *, usual: bool) -> Request | None:
+        """Return the request as the cache judges it; None if the cache is not for it.
+
+        Args:
+            method: of the request.
+            place: of its URL.
+            fields: of the request.
+            usual: whether it has none of the `UNUSUAL` fields.
+        """
+        extras: Pairs = ()
+        plain = True
+        if not usual:
+            if overrides_method(fields.get):
+                return None
+            extras = _telling(routing_of(fields.get), place.target)
+            plain = all(fields.get(name) is None for name in REMARKABLE)
+        if self.cookies:
+            values = cookie_values(fields.get("cookie"), self.cookies)
+            extras += tuple(
+                [(f"cookie {name}", v) for name, v in zip(self.cookies, values, strict=True) if v is not None]
+            )
+        if self.key is not None:
+            scheme, host, path, query = place.target
+            text = self.key(CacheRequest(method, scheme, host, path, query or "", fields))
+            if text is None:
+                return None
+            extras += (("key", str(text)),)
+        return Request(method, place.target, fields, place.key, plain, extras)
+
+
+def _telling(routing: Pairs, target: Target) -> Pairs:
+    """Return the routing fields that say something else than the request itself."""
+    return tuple([pair for pair in routing if not _repeats(pair, target)])
+
+
+def _repeats(pair: Pair, target: Target) -> bool:
+    name, value = pair
+    if name in {"x-forwarded-proto", "x-forwarded-scheme", "x-scheme", "x-url-scheme", "x-forwarded-protocol"}:
+        return value == target.scheme
+    if name in {"x-forwarded-host", "x-host", "x-original-host"}:
+        return value.lower() == target.authority
+    if name == "x-forwarded-port":
+        port = target.authority.rpartition(":")[2]
+        return value == (port if port.isdigit() else {"http": "80", "https": "443"}[target.scheme])
+    return False
+
+
+def _is_within(path: str, pattern: str) -> bool:
+    if any(sign in pattern for sign in "*?["):
+        return fnmatchcase(path, pattern)
+    start = pattern.rstrip("/")
+    return path == start or path.startswith(f"{start}/")
+
+
+class Places:
+    """The places of URLs, remembered for those that come again and again."""
+
+    def __init__(self, keying: Keying, key_of: Callable[[Target], str]) -> None:
+        self._keying = keying
+        self._key_of = key_of
+        self._places: dict[tuple[object, ...], Place | None] = {}
+
+    def find(self, scheme: str, host: str | None, path: str, query: str) -> Place | None:
+        """Return where what is stored of a URL is; None if it cannot be told for certain what the URL is."""
+        url = scheme, host, path, query
+        try:
+            return self._places[url]
+        except KeyError:
+            pass
+        target = self._keying.target_of(scheme, host, path, query)
+        place = None
+        if target is not None:
+            place = Place(target, self._key_of(target), self._keying.is_private(path))
+        if len(path) + len(query) + len(host or "") <= _LONGEST_HELD:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[url] = place
+        return place
