@@ -64,7 +64,7 @@ async def main() -> None:
         print(f"a part: {part.status_code} {part.text}")
         await layer.cache.ainvalidate_tags("product:7")
         print(f"invalidated: {(await client.get('/products/7')).headers['Cache-Status']}")
-        print(f"private: {(await client.get('/account')).headers['Cache-Status']}")
+        print(f"private: {(await client.get('/account')).headers.get('Cache-Status')}")
         await layer.http_cache.apurge("http://app/products/7", namespace="fastapi-example")
 
 

@@ -108,7 +108,7 @@ with its ETag: 304
 a part: 206 {"name":"
   the app is asked for 7
 invalidated: holdfast;fwd=uri-miss;stored
-private: holdfast;fwd=bypass
+private: None
 """
 EXPECTED = {
     "fenced_store.py": FENCED_STORE,

@@ -17,8 +17,9 @@ from typing import Final, TypeAlias
 from holdfast._turns import Turns
 from holdfast.core.caching import Caching
 from holdfast.core.call import Call, no_load
-from holdfast.core.http_exchange import Exchange, Outcome, Services
+from holdfast.core.http_exchange import Exchange, Outcome
 from holdfast.core.http_fetching import Fetching, Right
+from holdfast.core.http_keeping import Services
 from holdfast.core.http_pages import NOTHING, Found, Pages
 from holdfast.core.http_writing import Writing
 from holdfast.core.plan import Plan
