@@ -62,7 +62,7 @@ class ResponseFields:
         if not (fresh or private or names or templates or etag):
             msg = "@cache_response has nothing to set: give ttl=, as in @cache_response('5m'), or no_store=True"
             raise ConfigurationError(msg)
-        return cls(_cache_control(ages, private=private, fresh=fresh), names, templates, etag)
+        return cls(_cache_control(ages, private=private), names, templates, etag)
 
     def set_on(self, response: Any, tags: Sequence[str], *, whole: bool) -> None:
         """Set the fields of a response, unless it is an error.
@@ -116,14 +116,14 @@ def _refuse_beside_private(*, shared: Duration | None, tags: tuple[str, ...]) ->
         raise ConfigurationError(msg)
 
 
-def _cache_control(ages: Ages, *, private: bool, fresh: bool) -> str:
+def _cache_control(ages: Ages, *, private: bool) -> str:
     directives = {
         "max-age": _whole("ttl", ages.ttl),
         "s-maxage": _whole("shared", ages.shared),
         "stale-while-revalidate": _whole("stale_while_revalidate", ages.stale_while_revalidate),
         "stale-if-error": _whole("stale_if_error", ages.stale_if_error),
     }
-    scope = ["private"] if private else ["public"] if fresh else []
+    scope = ["private"] if private else []
     return ", ".join(scope + [f"{name}={value}" for name, value in directives.items() if value is not None])
 
 

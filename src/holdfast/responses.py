@@ -52,8 +52,8 @@ def cache_response(
     Args:
         ttl: how long the response is fresh (``max-age``), in whole seconds; 0: ask again each time.
         shared: the same for caches that many users share (``s-maxage``), where it differs.
-        private: whether the response is one user's. Without it, it is ``public``: everybody may get it, also users who
-            are logged in, with the cookies that it sets.
+        private: whether the response is one user's, for the browser alone. Without it caches may give it to everybody,
+            but store none that answers a request with `Authorization`, unless there is a `shared`.
         vary: request fields on which the response depends, such as ``["Accept-Language"]``.
         tags: templates such as ``["product:{product_id}"]``, checked against the parameters here and now, for
             ``layer.cache.invalidate_tags`` and for CDNs that know `Cache-Tag`. Commas, spaces, percent signs and all
@@ -78,7 +78,7 @@ def cache_response(
         ...     return {"id": product_id}
         >>> response = app.test_client().get("/products/7")
         >>> response.headers["Cache-Control"], response.headers["Cache-Tag"]
-        ('public, max-age=300', 'product:7')
+        ('max-age=300', 'product:7')
     """
     ages = Ages(ttl, shared, stale_while_revalidate, stale_if_error)
     fields = ResponseFields.of(ages, private=private, vary=vary, tags=tags, etag=etag, no_store=no_store)

@@ -119,7 +119,7 @@ def test_every_result_gets_the_fields_and_is_what_it_was(path: str) -> None:
     assert (response.status_code, response.content) == (expected.status_code, expected.content)
     own = {name: value for name, value in response.headers.items() if name not in FIELDS}
     assert own == {name: value for name, value in expected.headers.items() if name not in FIELDS}
-    assert response.headers["cache-control"] == "public, max-age=300"
+    assert response.headers["cache-control"] == "max-age=300"
     assert response.headers["cache-tag"] == "number:7"
     held = expected.headers.get("vary")
     assert response.headers["vary"] == (f"{held}, Origin" if held else "Origin")
@@ -193,8 +193,8 @@ def test_endpoints_that_yield_get_them() -> None:
     def chunks() -> Iterator[str]:
         yield "a"
 
-    assert _fields_of(lines)[0] == "public, max-age=300"
-    assert _fields_of(chunks, response_class=StreamingResponse)[0] == "public, max-age=300"
+    assert _fields_of(lines)[0] == "max-age=300"
+    assert _fields_of(chunks, response_class=StreamingResponse)[0] == "max-age=300"
 
 
 def test_it_stands_among_other_decorators_and_twice() -> None:
@@ -213,7 +213,7 @@ def test_it_stands_among_other_decorators_and_twice() -> None:
         return await stacked(*args, **kwargs)
 
     for each in (stacked, functools.wraps(view)(awaiting)):
-        assert _fields_of(each, "/{number}") == ["public, max-age=60", None, "inner:7, outer", None]
+        assert _fields_of(each, "/{number}") == ["max-age=60", None, "inner:7, outer", None]
 
 
 class Shop:
@@ -242,7 +242,7 @@ class Shop:
 @pytest.mark.parametrize("name", ["method", "of_class", "inside_static", "outside_static"])
 def test_methods_are_endpoints(name: str) -> None:
     """Of an object that was made before, as some write their routes."""
-    assert _fields_of(getattr(Shop(), name), "/{number}")[0] == "public, max-age=60"
+    assert _fields_of(getattr(Shop(), name), "/{number}")[0] == "max-age=60"
     assert list(inspect.signature(getattr(Shop(), name)).parameters) == ["number", "response"]
 
 

@@ -35,19 +35,19 @@ def _fields(*, status: int = 200, given: dict[str, str] | None = None, **options
 @pytest.mark.parametrize(
     ("options", "directives"),
     [
-        ({"ttl": "5m"}, "public, max-age=300"),
-        ({"ttl": 90}, "public, max-age=90"),
-        ({"ttl": timedelta(days=1)}, "public, max-age=86400"),
-        ({"ttl": 1.9}, "public, max-age=1"),
-        ({"ttl": 0}, "public, max-age=0"),
-        ({"shared": "1h"}, "public, s-maxage=3600"),
-        ({"ttl": 0, "shared": "1h"}, "public, max-age=0, s-maxage=3600"),
+        ({"ttl": "5m"}, "max-age=300"),
+        ({"ttl": 90}, "max-age=90"),
+        ({"ttl": timedelta(days=1)}, "max-age=86400"),
+        ({"ttl": 1.9}, "max-age=1"),
+        ({"ttl": 0}, "max-age=0"),
+        ({"shared": "1h"}, "s-maxage=3600"),
+        ({"ttl": 0, "shared": "1h"}, "max-age=0, s-maxage=3600"),
         ({"ttl": "1m", "private": True}, "private, max-age=60"),
         ({"private": True}, "private"),
         ({"no_store": True}, "no-store"),
         (
             {"ttl": 1, "stale_while_revalidate": "1m", "stale_if_error": "1d"},
-            "public, max-age=1, stale-while-revalidate=60, stale-if-error=86400",
+            "max-age=1, stale-while-revalidate=60, stale-if-error=86400",
         ),
     ],
 )

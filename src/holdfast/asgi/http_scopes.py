@@ -9,7 +9,7 @@ from urllib.parse import quote
 from holdfast.policy.http.conditions import CONDITIONAL
 from holdfast.policy.http.fields import Pairs
 from holdfast.policy.http.request import Request
-from holdfast.web.http_requests import UNUSUAL, Keying, Places
+from holdfast.web.http_requests import UNUSUAL, Keying, Place, Places
 
 Scope: TypeAlias = MutableMapping[str, Any]
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
@@ -42,15 +42,23 @@ def request_of(scope: Scope, keying: Keying, places: Places) -> Request | None:
     if len(values) != len(raw):
         values = _joined(raw)
     host = values.get(b"host")
-    place = places.find(
-        scope.get("scheme", "http"),
-        _server(scope) if host is None else host.decode("latin-1"),
-        _path(scope),
-        scope["query_string"].decode("latin-1"),
-    )
-    if place is None or place.private:
+    path = scope.get("raw_path") or scope["path"]
+    said = scope.get("scheme", "http"), host, path, scope["query_string"], scope.get("root_path")
+    try:
+        place = places.known[said]
+    except KeyError:
+        place = _find(scope, places, said, host)
+    if place is None:
         return None
     return keying.request(scope["method"], place, ScopeFields(values), usual=_UNUSUAL.isdisjoint(values))
+
+
+def _find(scope: Scope, places: Places, said: tuple[object, ...], host: bytes | None) -> Place | None:
+    if host is None:  # then the URL depends on more than what is remembered by
+        said = (*said, scope.get("server"))
+    authority = _server(scope) if host is None else host.decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
+    return places.find(said, scope.get("scheme", "http"), authority, _path(scope), query)
 
 
 def _joined(raw: RawFields) -> dict[bytes, bytes]:

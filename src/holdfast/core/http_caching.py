@@ -11,6 +11,7 @@ Nothing that one request has read is given to another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
@@ -37,13 +38,21 @@ from holdfast.policy.http.judging import (
 )
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.stored import Page
 from holdfast.policy.http.target import Target
+from holdfast.policy.http.variants import Variant
 from holdfast.port import Port
 
 Rerun: TypeAlias = Callable[[], Callable[[Exchange], Awaitable[None]]]
 """Takes a copy of the request, and returns what sends it to the app without a client and tells the exchange of it."""
 
 _STORABLE_METHODS: Final = frozenset({"GET", "HEAD"})
+_PASSING_KNOWN: Final = 5.0
+"""Seconds for which a process believes that a URL is not stored, without asking Redis."""
+_MOST_PASSING: Final = 4096
+PASSED: Final = Forward("uri-miss", leased=False, waits=False)
+MARKED: Final = Found(None, Page((), math.inf), ())
+"""What is stored of such a URL, as far as this process knows."""
 
 
 class HttpCaching:
@@ -64,7 +73,9 @@ class HttpCaching:
         self._recorder = caching.recorder
         pages = Pages(caching.reading, plan, rules, caching.recorder, signed=signed)
         fetching = Fetching(caching.loading.leasing, turns, pages, tagged=bool(rules.tag_field))
-        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of)
+        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._forget)
+        self._passing: dict[str, float] = {}
+        """Until when, on the monotonic clock, the mark of a URL that is not stored need not be looked at again."""
         self._refreshing: set[str] = set()
         """The keys that this process refreshes behind."""
 
@@ -78,16 +89,40 @@ class HttpCaching:
         """
         if request.method not in _STORABLE_METHODS:
             return await self._changing(port, request)
-        call = self._call(request)
+        if self._passing and self._passes(port, request):
+            return self._exchange(port, request, self._call(request), PASSED, MARKED, Right())
         try:
-            found = await self._services.pages.read(port, call.key)
+            found = await self._services.pages.read(port, request.key)
         except BackendError as error:
             self._services.pages.failed("GET", error)
-            return self._exchange(port, request, call, BYPASS, NOTHING, Right())
+            return self._exchange(port, request, self._call(request), BYPASS, NOTHING, Right())
         decision = self._judge(port, request, found)
+        if type(decision) is Serve and decision.variant.stored.body is not None and not decision.stale:
+            return self._hit(request.key, decision.variant, decision.variant.stored.body, decision)
+        call = self._call(request)
         if isinstance(decision, Forward) and decision.leased:
             return await self._fetching(port, request, call, decision, found)
+        if found.page.passing and not found.variants:
+            self._note_passing(port, request.key, found.page.passing)
         return await self._decided(port, request, call, decision, found, rerun)
+
+    def _passes(self, port: Port, request: Request) -> bool:
+        """Say whether this process knows that the answer will not be stored, so that nobody need look."""
+        until = self._passing.get(request.key)
+        if until is None or not request.plain:
+            return False
+        if port.monotonic() < until:
+            return True
+        self._passing.pop(request.key, None)
+        return False
+
+    def _forget(self, key: str) -> None:
+        self._passing.pop(key, None)
+
+    def _note_passing(self, port: Port, key: str, until: float) -> None:
+        if len(self._passing) >= _MOST_PASSING:
+            self._passing.clear()
+        self._passing[key] = port.monotonic() + min(_PASSING_KNOWN, until - port.now())
 
     def _judge(self, port: Port, request: Request, found: Found) -> Decision:
         return judge(
@@ -125,12 +160,15 @@ class HttpCaching:
                 self._services.pages.failed("GET", error)
             if body is None:
                 return None
+        return self._hit(call.key, variant, body, serve)
+
+    def _hit(self, key: str, variant: Variant, body: bytes, serve: Serve) -> Outcome:
         tally, recorder = self.plan.tally, self._recorder
         tally.hits += 1
         if serve.stale:
             tally.stale += 1
         if recorder.hooks:
-            event = Stale(tally.pattern, call.key, "grace") if serve.stale else Hit(tally.pattern, call.key)
+            event = Stale(tally.pattern, key, "grace") if serve.stale else Hit(tally.pattern, key)
             recorder.emit(event)
         return Outcome(variant, body, serve.age, serve.stale)
 

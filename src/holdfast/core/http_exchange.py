@@ -194,6 +194,7 @@ class Exchange:
         else:
             if reception.stored is not None and keeping.found.page.passing and not keeping.found.variants:
                 # It may be stored after all: the next request shall do so.
+                self._services.forget(self._call.key)
                 await self._services.writing.invalidate(self._port, [self._call.key])
             keeping.end()
         detail = reception.detail or ("" if stored is not None else "no-lease")

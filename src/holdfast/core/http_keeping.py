@@ -29,6 +29,8 @@ class Services(NamedTuple):
     fetching: Fetching
     writing: Writing
     key_of: Callable[[Target], str]
+    forget: Callable[[str], None]
+    """Takes back what this process believes: that a URL is never stored."""
 
 
 class Keeping:

@@ -75,7 +75,7 @@ class Pages:
         kept = self._kept.get(key)
         if kept is None or not kept.tags:
             raw = await port.call(Command(("GET", key), (key,), True))
-            if kept is not None and raw == kept.found.raw:
+            if kept is not None and (raw == kept.found.raw):
                 return kept.found
             return await self.examine(port, key, raw, {})
         raw, versions = await port.pipeline([get(key), self.reading.read_tags(kept.tags)])

@@ -22,6 +22,7 @@ from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page
 from holdfast.policy.keys import guard
 from holdfast.policy.stamps import Stamp
+from holdfast.policy.tag_fields import read_tag
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
 
@@ -139,7 +140,7 @@ class Writing:
         if said is None:
             return ()
         texts = said.split() if name in _SPACED else members(said)
-        return tuple(dict.fromkeys(guard(text, "a tag") for text in texts))
+        return tuple(dict.fromkeys(guard(read_tag(text), "a tag") for text in texts))
 
     async def stamps_for(
         self, port: Port, right: Right, fields: Fields, seconds: float, found: Found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from holdfast.core.http_exchange import Exchange, Next, Outcome
 from holdfast.policy.http.answering import Answer, answer_of, unsatisfied
 from holdfast.policy.http.fields import Pairs
@@ -21,11 +23,11 @@ def answer(cache: WebCache, request: Request, outcome: Outcome, now: float) -> A
     """
     more: Pairs = ()
     if cache.name is not None:
-        ttl = int(outcome.variant.told.lifetime - outcome.age)
+        ttl = math.floor(outcome.variant.told.lifetime - outcome.age)
         if cache.debug or outcome.forwarded or outcome.collapsed:
             more = (("Cache-Status", _told(cache, request, outcome, ttl)),)
         else:
-            more = (("Cache-Status", cache_status(cache.name, hit=True, ttl=ttl)),)
+            more = (("Cache-Status", f"{cache.hit}{ttl}"),)
     return answer_of(request, outcome.variant, outcome.body, outcome.age, now, more)
 
 

@@ -9,11 +9,12 @@ from holdfast._durations import seconds
 from holdfast.core.http_caching import HttpCaching
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
-from holdfast.http_cache import NAMESPACE, page_key
+from holdfast.http_cache import NAMESPACE, page_key, stripped
 from holdfast.layer import Layer, engine_of
 from holdfast.options import Options, refuse_unknown
 from holdfast.policy.http.fields import is_token
 from holdfast.policy.http.rules import MIB, Rules, SetCookie
+from holdfast.policy.http.status import cache_status
 from holdfast.policy.http.stored import Page
 from holdfast.policy.keys import check_namespace
 from holdfast.typing import Duration
@@ -63,6 +64,8 @@ class WebCache:
         self.rules, self.keying = _rules(**options), _keying(**options)
         self.namespace = check_namespace(options.get("namespace", NAMESPACE)) or NAMESPACE
         self.name = _label(options.get("name", "holdfast"))
+        self.hit = "" if self.name is None else cache_status(self.name, hit=True, ttl=0)[:-1]
+        """The Cache-Status of a hit, up to its ttl."""
         self.debug = bool(options.get("debug", False))
         # What is wrong with the two shows now.
         self._kept = Options.of(
@@ -86,7 +89,7 @@ class WebCache:
             plan,
             self.rules,
             engine.turns,
-            lambda target: page_key(engine, self.namespace, self.keying.stripped(target)),
+            lambda target: page_key(engine, self.namespace, stripped(target, self.keying.ignore_query)),
             signed=bool(engine.secrets),
         )
         return engine, caching, places

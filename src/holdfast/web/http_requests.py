@@ -23,6 +23,9 @@ from holdfast.policy.http.target import (
 OVERRIDING: Final = ("x-http-method-override", "x-http-method", "x-method-override")
 UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "forwarded"}
 """Fields that make a request one to look at closely. Most have none of them."""
+_CACHED: Final = frozenset({"GET", "HEAD"})
+_UNKNOWN: Final = "*"
+"""The method of a request that may be anything to the app, so that it may change things."""
 _MOST_PLACES: Final = 4096
 _LONGEST_HELD: Final = 1024
 """Signs of a URL whose key is remembered."""
@@ -80,12 +83,6 @@ class Keying:
         """Return the URL that responses are stored under; None if the request is not for the cache."""
         return target_of(scheme, host, path, select_query(query, self.ignore_query))
 
-    def stripped(self, target: Target) -> Target:
-        """Return a target without the query parameters that do not matter."""
-        if target.query is None or not self.ignore_query:
-            return target
-        return target._replace(query=select_query(target.query, self.ignore_query) or None)
-
     def request(self, method: str, place: Place, fields: RequestFields, *, usual: bool) -> Request | None:
         """Return the request as the cache judges it; None if the cache is not for it.
 
@@ -97,9 +94,13 @@ class Keying:
         """
         extras: Pairs = ()
         plain = True
+        if method not in _CACHED:  # it is looked at only for what it changes
+            return Request(method, place.target, fields, place.key, plain)
+        if place.private:
+            return None
         if not usual:
             if overrides_method(fields.get):
-                return None
+                return Request(_UNKNOWN, place.target, fields, place.key, plain)
             extras = _telling(routing_of(fields.get), place.target)
             plain = all(fields.get(name) is None for name in REMARKABLE)
         if self.cookies:
@@ -146,21 +147,25 @@ class Places:
     def __init__(self, keying: Keying, key_of: Callable[[Target], str]) -> None:
         self._keying = keying
         self._key_of = key_of
-        self._places: dict[tuple[object, ...], Place | None] = {}
+        self.known: dict[tuple[object, ...], Place | None] = {}
+        """What `find` has found, by what a server says of a URL in whatever form."""
 
-    def find(self, scheme: str, host: str | None, path: str, query: str) -> Place | None:
-        """Return where what is stored of a URL is; None if it cannot be told for certain what the URL is."""
-        url = scheme, host, path, query
-        try:
-            return self._places[url]
-        except KeyError:
-            pass
+    def find(self, said: tuple[object, ...], scheme: str, host: str | None, path: str, query: str) -> Place | None:
+        """Return where what is stored of a URL is; None if it cannot be told for certain what the URL is.
+
+        Args:
+            said: all that the other arguments were made of, to be remembered in `known`.
+            scheme: of the request.
+            host: its Host field, or what stands for it.
+            path: as it was sent.
+            query: as it was sent.
+        """
         target = self._keying.target_of(scheme, host, path, query)
         place = None
         if target is not None:
             place = Place(target, self._key_of(target), self._keying.is_private(path))
         if len(path) + len(query) + len(host or "") <= _LONGEST_HELD:
-            if len(self._places) >= _MOST_PLACES:
-                self._places.clear()
-            self._places[url] = place
+            if len(self.known) >= _MOST_PLACES:
+                self.known.clear()
+            self.known[said] = place
         return place

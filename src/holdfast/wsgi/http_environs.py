@@ -41,10 +41,20 @@ class EnvironFields:
 
 def request_of(environ: Environ, keying: Keying, places: Places) -> Request | None:
     """Return a request as the cache judges it; None if the cache is not for it."""
-    place = places.find(
-        environ.get("wsgi.url_scheme", "http"), _host(environ), _path(environ), environ.get("QUERY_STRING", "")
+    get = environ.get
+    said = (
+        get("wsgi.url_scheme", "http"),
+        get("HTTP_HOST") or (get("SERVER_NAME"), get("SERVER_PORT")),
+        get("REQUEST_URI") or get("RAW_URI"),
+        get("SCRIPT_NAME"),
+        get("PATH_INFO"),
+        get("QUERY_STRING"),
     )
-    if place is None or place.private:
+    try:
+        place = places.known[said]
+    except KeyError:
+        place = places.find(said, str(said[0]), _host(environ), _path(environ), get("QUERY_STRING", ""))
+    if place is None:
         return None
     usual = _UNUSUAL.isdisjoint(environ)
     return keying.request(environ["REQUEST_METHOD"], place, EnvironFields(environ), usual=usual)

@@ -119,7 +119,9 @@ def allowance(told: Freshness, rules: Rules) -> float:
     if not told.may_be_stale:
         return 0.0
     said = told.directives
-    return max(said.stale_while_revalidate or 0, said.stale_if_error or 0, rules.stale_if_raises)
+    return max(
+        said.stale_while_revalidate or 0, said.stale_if_error or 0, rules.stale_if_raises if told.lifetime else 0.0
+    )
 
 
 def kept_for(told: Freshness, rules: Rules, *, validator: bool) -> float:
@@ -128,7 +130,7 @@ def kept_for(told: Freshness, rules: Rules, *, validator: bool) -> float:
     Beyond its freshness it may be served stale, or validated, which spares the app and the network the body.
     """
     fresh = max(0.0, told.lifetime - told.initial_age)
-    useful = fresh + allowance(told, rules) if fresh or told.directives.stale_while_revalidate else 0.0
+    useful = fresh + allowance(told, rules)
     if validator:
         useful = max(useful, fresh + max(_SHORTEST_VALIDATION, min(told.lifetime, _DAY)))
     return min(useful, _YEAR)

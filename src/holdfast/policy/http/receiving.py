@@ -22,7 +22,7 @@ from holdfast.policy.http.judging import Forward, error_window
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Stored
-from holdfast.policy.http.storing import kept_fields, reason_against
+from holdfast.policy.http.storing import kept_fields, reason_against, reason_at_sight, without_cookies
 from holdfast.policy.http.target import resolve
 from holdfast.policy.http.variants import Variant, is_for
 from holdfast.policy.http.vary import nominated, values_of
@@ -109,7 +109,7 @@ def _confirmed(request: Request, forward: Forward, head: Head, rules: Rules) -> 
     if not held:
         return AGAIN
     variant = max(held, key=lambda each: (each.told.date, each.stored.received))
-    old, fields = variant.stored, _updated(variant, head)
+    old, fields = variant.stored, without_cookies(_updated(variant, head), rules)
     terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names)
     if isinstance(terms, str):
         return Confirmed(variant, None, fields)
@@ -170,6 +170,9 @@ def _terms(
         rules: of the cache.
         names: by which others of its URL are selected: so is this, if it has no Vary of its own.
     """
+    reason = reason_at_sight(status, fields, rules)
+    if reason is not None:
+        return reason
     anonymous = request.is_anonymous and "set-cookie" not in fields
     told = freshness_of(status, fields, head.requested, head.received, rules, anonymous=anonymous)
     authorized = request.fields.get("authorization") is not None

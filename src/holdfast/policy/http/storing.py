@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Final
 
 from holdfast.policy.http.ages import HEURISTIC_STATUSES, Freshness
+from holdfast.policy.http.directives import ResponseDirectives, parse_response
 from holdfast.policy.http.fields import Fields, Pairs, storable
 from holdfast.policy.http.rules import Rules
+from holdfast.policy.http.targeted import targeted
+
+SILENT: Final = ResponseDirectives()
+"""Of a response that says nothing to caches."""
+_TELLING: Final = ("expires", "last-modified", "etag")
+"""Fields by which a response may be fresh, or validated, all the same."""
 
 UNDERSTOOD: Final = frozenset({*range(200, 206), 207, 208, 226, *range(300, 304), 305, 307, 308, *range(400, 418)}) | {
     *{421, 422, 423, 424, 425, 426, 428, 429, 431, 451},
@@ -14,6 +21,22 @@ UNDERSTOOD: Final = frozenset({*range(200, 206), 207, 208, 226, *range(300, 304)
     *{510, 511},
 }
 """Statuses whose meaning for caches is known here (RFC 9111, 5.2.2.3); 206 and 304 take another way."""
+
+
+def reason_at_sight(status: int, fields: Fields, rules: Rules) -> str | None:
+    """Return why a response plainly must not be stored; None if that takes a closer look.
+
+    It is what most of those say that are never stored, and asked of each of them.
+    """
+    aimed = targeted(fields, rules.targets) if rules.targets else None
+    said = parse_response(fields.get("cache-control")) if aimed is None else aimed
+    if said.no_store and not said.must_understand:
+        return "no-store"
+    if said.private:
+        return "private"
+    if aimed is None and said == SILENT and not (rules.default_ttl or any(name in fields for name in _TELLING)):
+        return "no-freshness"
+    return "status" if status < 200 or status in {206, 304} else None
 
 
 def reason_against(status: int, fields: Fields, told: Freshness, rules: Rules, *, authorized: bool) -> str | None:
@@ -65,9 +88,11 @@ def _against_cookies(fields: Fields, told: Freshness, rules: Rules) -> str | Non
 
 def kept_fields(fields: Fields, rules: Rules) -> Pairs:
     """Return the fields to store; Age is among them, since it is needed to tell the age later."""
-    kept = storable(fields)
-    return _without(kept, "set-cookie") if rules.set_cookie == "strip" else kept
+    return without_cookies(storable(fields), rules)
 
 
-def _without(pairs: Pairs, name: str) -> Pairs:
-    return tuple([pair for pair in pairs if pair[0].lower() != name])
+def without_cookies(pairs: Pairs, rules: Rules) -> Pairs:
+    """Return fields without Set-Cookie, if that is never stored."""
+    if rules.set_cookie != "strip":
+        return pairs
+    return tuple([pair for pair in pairs if pair[0].lower() != "set-cookie"])

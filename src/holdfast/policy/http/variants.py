@@ -26,8 +26,10 @@ class Variant:
     validators: Validators
     served: Pairs
     """Its fields as they are served, but for Age; with the length of the body, which is known now."""
+    simple: bool = False
+    """Whether it is for every request that has nothing remarkable about it, for as long as it is fresh."""
     wire: Any = field(default=None, repr=False)
-    """The same in whatever form a server takes, kept here by who made it."""
+    """The fields in whatever form a server takes, kept here by who made it."""
 
 
 def is_for(stored: Stored, request: Request) -> bool:
@@ -44,4 +46,5 @@ def variant_of(stored: Stored, rules: Rules) -> Variant:
     served = tuple([pair for pair in stored.fields if pair[0].lower() != "age"])
     if "content-length" not in fields and stored.status not in _BODILESS:
         served += (("Content-Length", str(stored.size)),)
-    return Variant(stored, fields, told, validators_of(fields, stored.received), served)
+    simple = not (stored.names or stored.extras or told.directives.no_cache)
+    return Variant(stored, fields, told, validators_of(fields, stored.received), served, simple)
