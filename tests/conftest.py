@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -27,6 +28,12 @@ LOG_SIZES = pytest.StashKey[dict[process.Process, int]]()
 def pytest_report_header() -> list[str]:
     """Show which servers the tests run on."""
     return [f"redis-server: {program}" for program in programs()]
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector never look again at modules and thousands of tests, which live as long as the run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

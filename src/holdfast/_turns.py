@@ -6,6 +6,7 @@ else has read or fetched is ever handed on: a turn says only that it is worth lo
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -29,14 +30,18 @@ class Turns:
 
     def __init__(self) -> None:
         self._turns: dict[str, Turn] = {}
+        self._lock = threading.Lock()
+        self.behind: set[str] = set()
+        """The keys of the URLs that are refreshed behind."""
 
     def take(self, key: str, turn: Turn) -> Turn:
         """Return the turn that somebody has of a key, or else give it to the caller and return the caller's own."""
         found = self._turns.setdefault(key, turn)
-        if found is not turn and not found.alive():
+        if found is turn or found.alive():
+            return found
+        with self._lock:  # two that both find it dead must not both go on
             self.end(key, found)
-            return self.take(key, turn)
-        return found
+        return self.take(key, turn)
 
     def end(self, key: str, turn: Turn) -> None:
         """End a turn, if it has not ended yet, and wake who waits for it."""
@@ -48,3 +53,5 @@ class Turns:
     def after_fork(self) -> None:
         """In a child process: forget the turns of the parent's requests."""
         self._turns = {}
+        self._lock = threading.Lock()
+        self.behind.clear()

@@ -31,7 +31,8 @@ def serve_waitress(app: Any, listener: socket.socket) -> None:
     import waitress
 
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue is what a load is for
-    waitress.serve(app, sockets=[listener], threads=THREADS)
+    # by default it holds 16 MiB back for each slow client, beside which nothing else could be weighed
+    waitress.serve(app, sockets=[listener], threads=THREADS, outbuf_high_watermark=1 << 20)
 
 
 SERVERS: Final[dict[str, Callable[[Any, socket.socket], None]]] = {

@@ -42,12 +42,10 @@ ONCE: Final = (
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Let the locks not log each of thousands of failures, and the garbage collector look at nothing older."""
+    """Let the locks not log each of thousands of failures, and leave no worlds behind."""
     logging.disable(logging.CRITICAL)
-    gc.freeze()
     yield
-    gc.collect()  # the worlds of this test, while that is all there is to look at
-    gc.unfreeze()
+    gc.collect()
     logging.disable(logging.NOTSET)
 
 

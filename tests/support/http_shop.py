@@ -9,12 +9,13 @@ import io
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from holdfast import Layer, asgi, wsgi
 from holdfast.commands import get
-from support.colours import Colour, _drive
+from support.colours import Colour, Gate, _drive
 
 Pair: TypeAlias = tuple[str, str]
 Pairs: TypeAlias = tuple[Pair, ...]
@@ -75,7 +76,7 @@ class Got:
     @property
     def is_hit(self) -> bool:
         """Whether it came from the store without the app."""
-        return "; hit" in self.told
+        return ";hit" in self.told
 
 
 @dataclass
@@ -219,7 +220,9 @@ def environ_of(target: str, fields: Sequence[Pair], method: str = "GET", scheme:
         "wsgi.run_once": False,
     }
     for name, value in fields:
-        variable = "HTTP_" + name.upper().replace("-", "_")
+        variable = name.upper().replace("-", "_")
+        if variable not in {"CONTENT_LENGTH", "CONTENT_TYPE"}:
+            variable = f"HTTP_{variable}"
         joiner = "; " if variable == "HTTP_COOKIE" else ","
         environ[variable] = f"{environ[variable]}{joiner}{value}" if variable in environ else value
     return environ
@@ -285,3 +288,35 @@ def at_rest(layer: Layer) -> bool:
         or any(each.work for each in (*backend._tasks._recurring, *backend._hands._recurring))
         or backend._subscriber._topics
     )
+
+
+def shown(asked: Asked) -> bytes:
+    """Return all of a request as a body, so that it shows whose answer it is."""
+    fields = sorted((name, value) for name, value in asked.fields.items() if name != "cache-control")
+    return repr((asked.method, asked.path, asked.query, fields)).encode()
+
+
+async def asking_all(shop: Shop, gate: Gate, requests: Sequence[Pair], target: str = "/") -> list[Got]:
+    """Send requests at once, the first of which is held in the app until all others have missed, too."""
+    colour, layer = shop.colour, shop.layer
+    assert layer is not None
+    before = layer.stats().misses
+
+    def missed() -> int:
+        return layer.stats().misses - before
+
+    async def later(pair: Pair) -> Got:
+        await colour.until(lambda: gate.waiting, "the first is in the app")
+        return await shop.ask(target, pair)
+
+    async def opener() -> None:
+        await colour.until(lambda: missed() >= len(requests), "all have missed")
+        gate.open()
+
+    first, *others = requests
+    actors = [partial(shop.ask, target, first), *[partial(later, each) for each in others], opener]
+    *got, _ = await colour.together(*actors)
+    for each in got:
+        if isinstance(each, BaseException):
+            raise each
+    return got

@@ -60,7 +60,7 @@ class Case:
     steps: tuple[Step, ...]
     options: dict[str, Any]
 
-    def __init__(self, name: str, *steps: Step, **options: Any) -> None:
+    def __init__(self, name: str, /, *steps: Step, **options: Any) -> None:
         object.__setattr__(self, "name", name)
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "options", options)

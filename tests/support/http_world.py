@@ -18,7 +18,7 @@ import holdfast.wsgi
 from holdfast import Layer
 from holdfast.policy.http.dates import format_date
 from holdfast.policy.http.fields import Fields
-from support.colours import Colour
+from support.colours import Colour, _drive
 
 FRONTS: Final = ("asgi", "wsgi", "wsgi-lazy")
 """The ASGI middleware; the WSGI middleware and an app that returns lists; the same and one that returns generators."""
@@ -153,7 +153,7 @@ class Origin:
     def _wsgi(self, line: str, request: Pairs, start_response: Any) -> Iterator[bytes]:
         says, fields, pieces = self.next(line, request)
         if says.gate is not None:
-            says.gate._opened.wait(60)
+            _drive(says.gate.passed())
         if says.fails == "first":
             raise AppFailed
         start_response(f"{says.status} Scripted", list(fields))

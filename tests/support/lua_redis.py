@@ -37,8 +37,8 @@ SCRIPTS: Final = (
 _lua: Final = LuaRuntime(encoding=None)
 _keys: Final = _lua.eval(b"function(...) return {...} end")
 _answering: Final = _lua.eval(
-    b"""function(body)
-  return function(call, KEYS, ...)
+    b"""function(body, call)
+  return function(KEYS, ...)
     local reply = body({call = call}, KEYS, {...})
     if type(reply) == 'table' then
       return true, unpack(reply)
@@ -47,12 +47,23 @@ _answering: Final = _lua.eval(
   end
 end"""
 )
+_running: Final[list[LuaRedis]] = []
+"""The server that executes a script, in last place."""
+
+
+def _call(name: bytes, *arguments: Any) -> Any:
+    """Execute a command of the script that runs.
+
+    All scripts of all servers have this one function. What Lua is given it keeps until its own garbage collector runs,
+    which knows nothing of what hangs on an object of Python: with methods of servers that would be thousands of worlds.
+    """
+    return _running[-1]._call(name, *arguments)
 
 
 @cache
 def _compiled(source: str) -> Any:
     """Return a script as a Lua function; it is compiled once, however many servers use it."""
-    return _answering(_lua.eval(f"function(redis, KEYS, ARGV)\n{source}\nend".encode()))
+    return _answering(_lua.eval(f"function(redis, KEYS, ARGV)\n{source}\nend".encode()), _call)
 
 
 @cache
@@ -131,11 +142,14 @@ class LuaRedis:
 
     def _run(self, script: Any, keys: int, words: list[Word]) -> Reply:
         names = _keys(*map(_bytes, words[:keys]))
-        is_list, *answers = script(self._call, names, *map(_bytes, words[keys:]))
+        _running.append(self)
+        try:
+            is_list, *answers = script(names, *map(_bytes, words[keys:]))
+        finally:
+            _running.pop()
         return [_reply(answer) for answer in answers] if is_list else _reply(answers[0])
 
     def _call(self, name: bytes, *arguments: Any) -> Any:
-        # A table of bound methods inside Lua would be a circle that no garbage collector sees.
         if name in lua_collections.HANDLERS:
             answer = self._collect(name, *arguments)
             return _keys(*answer) if isinstance(answer, list) else answer

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -260,6 +262,16 @@ def test_what_planted_bugs_need() -> None:
     assert server.execute(scripts.invalidate("value", "lease", channel="")) == 4
     assert server.execute(commands.mget(["value", "lease"])) == [b"x", b"\0\0\0y"]
     assert server.ttls() == {"value": -1, "lease": -1}
+
+
+def test_a_server_that_nobody_has_is_gone() -> None:
+    """Lua keeps nothing of those that its scripts have run for; models make thousands."""
+    server = LuaRedis(Clock())
+    server.execute(scripts.invalidate("value", "lease", channel="news"))
+    known = weakref.ref(server)
+    del server
+    gc.collect()
+    assert known() is None
 
 
 words = st.sampled_from(["a", "b", "7", "1700000000123456"])

@@ -152,6 +152,9 @@ class _Recurring:
     def cancel(self) -> None:
         """End it; a run that is under way is cancelled, unless it is the caller."""
         self.work = None
+        if _running_loop() is self._loop:  # to wake a loop from outside takes a system call
+            self._stop(_running_task())
+            return
         with contextlib.suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._stop, _running_task())
 
@@ -159,6 +162,13 @@ class _Recurring:
         self._timer.cancel()
         if self._task is not None and self._task is not canceller:
             self._task.cancel()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _running_task() -> asyncio.Task[object] | None:

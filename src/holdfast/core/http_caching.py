@@ -76,8 +76,7 @@ class HttpCaching:
         self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._forget)
         self._passing: dict[str, float] = {}
         """Until when, on the monotonic clock, the mark of a URL that is not stored need not be looked at again."""
-        self._refreshing: set[str] = set()
-        """The keys that this process refreshes behind."""
+        self._behind = turns.behind
 
     async def open(self, port: Port, request: Request, rerun: Rerun) -> Outcome | Exchange | Unsatisfied:
         """Return what to answer, or the exchange with the app that is needed for it.
@@ -227,10 +226,10 @@ class HttpCaching:
     def _refresh_behind(self, port: Port, request: Request, call: Call, found: Found, rerun: Rerun) -> None:
         """Validate a stale response behind, unless somebody does so already or there are no hands free."""
         key = call.key
-        if key in self._refreshing or not port.free_hands():
+        if key in self._behind or not port.free_hands():
             return
-        self._refreshing.add(key)
-        port.spawn(self._refresh(port, request, call, found, rerun()), lambda: self._refreshing.discard(key))
+        self._behind.add(key)
+        port.spawn(self._refresh(port, request, call, found, rerun()), lambda: self._behind.discard(key))
 
     async def _refresh(
         self, port: Port, request: Request, call: Call, found: Found, run: Callable[[Exchange], Awaitable[None]]
@@ -258,7 +257,7 @@ class HttpCaching:
             await run(exchange)
         finally:
             await exchange.broken(None, begun=True)  # harmless if it has ended
-        if self._recorder.hooks:
+        if exchange.has_stored and self._recorder.hooks:
             self._recorder.emit(Refreshed(self.plan.tally.pattern, call.key, background=True))
 
     def _to_refresh(self, port: Port, request: Request, found: Found) -> Decision:

@@ -139,6 +139,11 @@ class Exchange:
         return self._keeping.is_over and not self._changed
 
     @property
+    def has_stored(self) -> bool:
+        """Whether a response was stored, or brought up to date."""
+        return self._keeping.has_stored
+
+    @property
     def declared_size(self) -> int | None:
         """How many bytes the body has, if it is to be stored and its response says so."""
         if self._stored is None:
@@ -220,7 +225,9 @@ class Exchange:
         new = variant_of(updated, self._services.rules)
         age = age_at(new.told.initial_age, head.received, self._port.now())
         self._outcome = Outcome(new, body, age, False, self.forward.why, 304, self.collapsed)
-        if self._keeping.may_store:
+        if confirmed.untouched:
+            await self._keeping.release()
+        elif self._keeping.may_store:
             gone = () if self.forward.why == "vary-miss" else (old.stored.id,)
             await self._keeping.write(stored, None, gone)
         return SWALLOW
@@ -295,6 +302,8 @@ class Exchange:
         """
         self._stored = None
         keeping = self._keeping
+        if self._outcome is not None and isinstance(error, Exception) and not begun:
+            return self._outcome  # it was chosen by the head already
         if keeping.is_over:
             return None
         if error is not None and not isinstance(error, Exception):

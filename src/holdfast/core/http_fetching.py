@@ -100,7 +100,11 @@ class Fetching:
     async def take(self, port: Port, call: Call) -> Right:
         """Take the right from whoever has it, for a request that changes the resource and may bring its new state."""
         asking = _Asking(self, port, call, NOTHING, force=True)
-        answer = await asking.ask()
+        try:
+            answer = await asking.ask()
+        except BaseException as error:
+            await self.returning.give_back_at_last(port, [(call, asking.nonce)], error)
+            raise
         if not isinstance(answer, Lease) or not answer.granted:
             return Right()
         return Right(answer, stop=self._keep(port, call, answer.token))

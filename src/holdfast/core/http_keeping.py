@@ -11,6 +11,7 @@ from holdfast.core.call import Call
 from holdfast.core.http_fetching import Fetching, Right
 from holdfast.core.http_pages import Found, Pages, digest
 from holdfast.core.http_writing import Writing
+from holdfast.core.returning import NONCE
 from holdfast.policy.http.fields import Fields
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page, Stored, is_inline, joined, remaining
@@ -36,7 +37,7 @@ class Services(NamedTuple):
 class Keeping:
     """Uses one right, at most once."""
 
-    __slots__ = ("_call", "_port", "_right", "_services", "_writing", "found", "is_over")
+    __slots__ = ("_call", "_port", "_right", "_services", "_writing", "found", "has_stored", "is_over")
 
     def __init__(self, services: Services, port: Port, call: Call, found: Found, right: Right) -> None:
         self._services = services
@@ -47,6 +48,8 @@ class Keeping:
         self.found = found
         """What was stored of the URL when the right was granted."""
         self.is_over = False
+        self.has_stored = False
+        """Whether a response was stored, or brought up to date."""
 
     @property
     def may_store(self) -> bool:
@@ -65,7 +68,8 @@ class Keeping:
             load_time: seconds that it took to get the response.
         """
         try:
-            return await self._write(stored, body, gone, load_time)
+            self.has_stored = await self._write(stored, body, gone, load_time)
+            return self.has_stored
         except BaseException as error:
             await self._writing.release_at_last(self._port, self._call, self._right, error)
             raise
@@ -104,7 +108,7 @@ class Keeping:
             fields = (*fields, ("ETag", f'"{found}"'))
         return msgspec.structs.replace(
             stored,
-            id=f"{self._port.token()}{found}",
+            id=f"{self._right.token[:NONCE]}{found}",
             fields=fields,
             size=len(body),
             body=body if is_inline(len(body), others) else None,

@@ -17,7 +17,7 @@ from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Frame, Unreadable
 from holdfast.policy.freshness import Versions, judge, unread
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page
-from holdfast.policy.http.variants import Variant, variant_of
+from holdfast.policy.http.variants import Variant, is_sound_page, variant_of
 from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 
@@ -116,6 +116,8 @@ class Pages:
         try:
             frame = plan.codec.open(key, raw)
             page = plan.codec.value(frame)
+            if not is_sound_page(page):
+                raise Unreadable("malformed")
         except Unreadable as unreadable:
             self.reading.unreadable(plan, key, unreadable)
             return None

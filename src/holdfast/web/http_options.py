@@ -69,7 +69,7 @@ class WebCache:
         self.debug = bool(options.get("debug", False))
         # What is wrong with the two shows now.
         self._kept = Options.of(
-            1, serializer="msgpack", wait=options.get("wait", "30s"), lease=options.get("lease", "30s")
+            1, serializer="msgpack", wait=options.get("wait", "10s"), lease=options.get("lease", "30s")
         )
         self._made: tuple[Engine, HttpCaching, Places] | None = None
 
@@ -127,7 +127,7 @@ def _rules(
         set_cookie=set_cookie,
         vary=_names(vary, "vary"),
         ignore_vary=frozenset(_names(ignore_vary, "ignore_vary")),
-        tag_field="" if tag_field is None else _names([tag_field], "tag_field")[0],
+        tag_field="" if tag_field is None else _tag_field(tag_field),
         stale_if_raises=seconds(stale_if_raises, "stale_if_raises", zero=True),
         honour_clients=bool(honour_clients),
         etag=bool(etag),
@@ -151,33 +151,50 @@ def _keying(
         if not path.startswith(("/", "*")):
             msg = f"private={path!r} must be a path, such as '/account', or a pattern, such as '/account/*.json'"
             raise ConfigurationError(msg)
-    return Keying(paths, _texts(ignore_query, "ignore_query"), _texts(cookies, "cookies"), key)
+    return Keying(paths, _texts(ignore_query, "ignore_query"), _cookies(cookies), key)
 
 
 def _texts(given: Iterable[str], option: str) -> tuple[str, ...]:
     # Callers are often untyped.
-    texts = () if isinstance(given, str) or not isinstance(given, Iterable) else tuple(given)  # pyright: ignore[reportUnnecessaryIsInstance]
-    if isinstance(given, str) or not all(isinstance(each, str) and each for each in texts):  # pyright: ignore[reportUnnecessaryIsInstance]
-        msg = f"{option}={given!r} must be several texts, such as {option}=['...']"
+    texts = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (None,)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not all(isinstance(each, str) and each for each in texts):
+        msg = f"{option}={given!r} must be several texts, such as {option}=['...'], or none: {option}=()"
         raise ConfigurationError(msg)
-    return texts
+    return tuple(each for each in texts if each is not None)
 
 
 def _names(given: Iterable[str], option: str) -> tuple[str, ...]:
     names = _texts(given, option)
     for name in names:
-        if not is_token(name):
+        if not is_token(name) or name == "*":
             msg = f"{option}={name!r} is no name of a field, such as 'Accept-Language'"
             raise ConfigurationError(msg)
     return tuple(dict.fromkeys(name.lower() for name in names))
 
 
+def _tag_field(name: str) -> str:
+    if not isinstance(name, str) or not is_token(name):  # pyright: ignore[reportUnnecessaryIsInstance]
+        msg = f"tag_field={name!r} must be the name of one field of responses, such as 'Cache-Tag', or None"
+        raise ConfigurationError(msg)
+    return name.lower()
+
+
+def _cookies(given: Iterable[str]) -> tuple[str, ...]:
+    names = _texts(given, "cookies")
+    for name in names:
+        if not is_token(name):
+            msg = f"cookies={name!r} is no name of a cookie"
+            raise ConfigurationError(msg)
+    return names
+
+
 def _statuses(given: Iterable[int]) -> frozenset[int]:
-    statuses = frozenset(given)
-    if not all(isinstance(each, int) and 200 <= each <= 599 for each in statuses):  # pyright: ignore[reportUnnecessaryIsInstance]
+    # Callers are often untyped.
+    statuses = tuple(given) if isinstance(given, Iterable) else (None,)  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not all(isinstance(each, int) and 200 <= each <= 599 for each in statuses):
         msg = f"statuses={given!r} must be status codes from 200 to 599"
         raise ConfigurationError(msg)
-    return statuses
+    return frozenset(each for each in statuses if each is not None)
 
 
 def _methods(given: Iterable[str]) -> frozenset[str]:

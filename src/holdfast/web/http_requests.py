@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
-from urllib.parse import unquote
 
 from holdfast.policy.http.fields import Pair, Pairs, RequestFields
 from holdfast.policy.http.request import REMARKABLE, Request
@@ -19,10 +18,13 @@ from holdfast.policy.http.target import (
     select_query,
     target_of,
 )
+from holdfast.web.http_private import is_private
 
 OVERRIDING: Final = ("x-http-method-override", "x-http-method", "x-method-override")
-UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "forwarded"}
+UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "content-length", "forwarded", "transfer-encoding"}
 """Fields that make a request one to look at closely. Most have none of them."""
+_PORT: Final = re.compile(r":([0-9]+)\Z")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _CACHED: Final = frozenset({"GET", "HEAD"})
 _UNKNOWN: Final = "*"
 """The method of a request that may be anything to the app, so that it may change things."""
@@ -74,10 +76,7 @@ class Keying:
 
     def is_private(self, path: str) -> bool:
         """Say whether a path is in one of the private areas, however it is written."""
-        if not self.private:
-            return False
-        plain = unquote(path)
-        return any(_is_within(form, pattern) for pattern in self.private for form in (path, plain))
+        return bool(self.private) and is_private(path, self.private)
 
     def target_of(self, scheme: str, host: str | None, path: str, query: str) -> Target | None:
         """Return the URL that responses are stored under; None if the request is not for the cache."""
@@ -99,6 +98,8 @@ class Keying:
         if place.private:
             return None
         if not usual:
+            if _has_body(fields):
+                return None  # nobody can tell what it does to the answer
             if overrides_method(fields.get):
                 return Request(_UNKNOWN, place.target, fields, place.key, plain)
             extras = _telling(routing_of(fields.get), place.target)
@@ -117,6 +118,11 @@ class Keying:
         return Request(method, place.target, fields, place.key, plain, extras)
 
 
+def _has_body(fields: RequestFields) -> bool:
+    length = fields.get("content-length")
+    return fields.get("transfer-encoding") is not None or bool(length and length.strip("0"))
+
+
 def _telling(routing: Pairs, target: Target) -> Pairs:
     """Return the routing fields that say something else than the request itself."""
     return tuple([pair for pair in routing if not _repeats(pair, target)])
@@ -129,16 +135,9 @@ def _repeats(pair: Pair, target: Target) -> bool:
     if name in {"x-forwarded-host", "x-host", "x-original-host"}:
         return value.lower() == target.authority
     if name == "x-forwarded-port":
-        port = target.authority.rpartition(":")[2]
-        return value == (port if port.isdigit() else {"http": "80", "https": "443"}[target.scheme])
+        port = _PORT.search(target.authority)
+        return value == (port[1] if port else _DEFAULT_PORTS[target.scheme])
     return False
-
-
-def _is_within(path: str, pattern: str) -> bool:
-    if any(sign in pattern for sign in "*?["):
-        return fnmatchcase(path, pattern)
-    start = pattern.rstrip("/")
-    return path == start or path.startswith(f"{start}/")
 
 
 class Places:

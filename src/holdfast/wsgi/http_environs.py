@@ -16,13 +16,15 @@ Environ: TypeAlias = dict[str, Any]
 _SAFE: Final = "/:@!$&'()*+,;=~-._"
 
 
+_APART: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+
+
 def _variable(name: str) -> str:
-    return "HTTP_" + name.upper().replace("-", "_")
+    return _APART.get(name) or "HTTP_" + name.upper().replace("-", "_")
 
 
 _UNUSUAL: Final = frozenset(map(_variable, UNUSUAL))
 _CONDITIONAL: Final = frozenset(map(_variable, CONDITIONAL))
-_APART: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 
 
 class EnvironFields:
@@ -35,7 +37,7 @@ class EnvironFields:
 
     def get(self, name: str, /) -> str | None:
         """Return the lines of a field, named in lower case, joined; None if it is absent."""
-        value = self._environ.get(_APART.get(name) or _variable(name))
+        value = self._environ.get(_variable(name))
         return value if value is None else str(value)
 
 

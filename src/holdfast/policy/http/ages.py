@@ -129,8 +129,9 @@ def kept_for(told: Freshness, rules: Rules, *, validator: bool) -> float:
 
     Beyond its freshness it may be served stale, or validated, which spares the app and the network the body.
     """
-    fresh = max(0.0, told.lifetime - told.initial_age)
-    useful = fresh + allowance(told, rules)
+    lifetime = 0.0 if told.directives.no_cache else told.lifetime
+    useful = max(0.0, lifetime + allowance(told, rules) - told.initial_age)
     if validator:
+        fresh = max(0.0, lifetime - told.initial_age)
         useful = max(useful, fresh + max(_SHORTEST_VALIDATION, min(told.lifetime, _DAY)))
     return min(useful, _YEAR)

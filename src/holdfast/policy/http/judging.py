@@ -112,14 +112,14 @@ def judge(
             return Serve(only, age)
     wants = request.directives(honoured=rules.honour_clients)
     if wants.no_store or (not request.plain and has_unsafe_conditions(request.fields)):
-        return BYPASS
+        return UNSATISFIED if wants.only_if_cached else BYPASS
     variant = select(request, variants)
     if variant is None:
         if wants.only_if_cached:
             return UNSATISFIED
         return _missing(request, variants, wants, passing > now)
     age = age_at(variant.told.initial_age, variant.stored.received, now)
-    served = _served(variant, age, wants, softened=softened)
+    served = _served(variant, age, wants, softened=softened, failing=now < retry_at)
     if served is not None:
         return served
     if wants.only_if_cached:
@@ -134,7 +134,8 @@ def _missing(request: Request, variants: Sequence[Variant], wants: RequestDirect
     why: Why = "vary-miss" if variants else "uri-miss"
     # What answers a condition or a range, or one user, is seldom what others wait for.
     waits = request.plain or not (wants.no_cache or _is_special(request))
-    held = [each for each in variants if each.validators.etag is not None]
+    # One for other extras may have the same ETag, and a body made of fields that this request does not have.
+    held = [each for each in variants if each.validators.etag is not None and each.stored.extras == request.extras]
     leased = not (passes or request.is_head)  # without a body there is nothing to store
     return Forward(why, held if leased else (), leased=leased, waits=leased and waits)
 
@@ -144,7 +145,7 @@ def _is_special(request: Request) -> bool:
     return any(get(name) is not None for name in ("authorization", "range", "if-none-match", "if-modified-since"))
 
 
-def _served(variant: Variant, age: float, wants: RequestDirectives, *, softened: bool) -> Serve | None:
+def _served(variant: Variant, age: float, wants: RequestDirectives, *, softened: bool, failing: bool) -> Serve | None:
     """Return what to serve without asking the app, if it may be."""
     told = variant.told
     said = told.directives
@@ -158,13 +159,13 @@ def _served(variant: Variant, age: float, wants: RequestDirectives, *, softened:
             return None
     if fresh:
         return Serve(variant, age)
-    if softened or not told.may_be_stale:
-        return None
+    if softened or not told.may_be_stale or (wants.max_age is not None and wants.max_stale is None):
+        return None  # who gives an age without max-stale wants nothing stale (RFC 9111, 5.2.1.1)
     beyond = age - told.lifetime
-    if wants.max_stale is not None and beyond <= wants.max_stale:
+    if wants.max_stale is not None and told.lifetime > 0 and beyond <= wants.max_stale:
         return Serve(variant, age, stale=True)
     if said.stale_while_revalidate is not None and beyond < said.stale_while_revalidate:
-        return Serve(variant, age, stale=True, refresh=True)
+        return Serve(variant, age, stale=True, refresh=not failing)
     return None
 
 
@@ -183,8 +184,12 @@ def _fallback_ends(told: Freshness, wants: RequestDirectives, rules: Rules) -> f
 
 
 def error_window(told: Freshness, wants: RequestDirectives) -> float:
-    """Return for how long beyond its freshness a response may stand in for an error of the app (RFC 5861, 4)."""
-    return max(told.directives.stale_if_error or 0, wants.stale_if_error or 0)
+    """Return for how long beyond its freshness a response may stand in for an error of the app (RFC 5861, 4).
+
+    What the client wants counts only for what was ever fresh, see `raise_window`.
+    """
+    wanted = wants.stale_if_error or 0 if told.lifetime > 0 else 0
+    return max(told.directives.stale_if_error or 0, wanted)
 
 
 def raise_window(told: Freshness, rules: Rules) -> float:

@@ -17,7 +17,7 @@ from holdfast.policy.http.ages import age_at, freshness_of, kept_for
 from holdfast.policy.http.conditions import agrees_with_head, not_modified, selects, update, validators_of
 from holdfast.policy.http.dates import format_date
 from holdfast.policy.http.directives import delta_seconds
-from holdfast.policy.http.fields import Fields, Pairs, members
+from holdfast.policy.http.fields import Fields, Pairs, members, storable
 from holdfast.policy.http.judging import Forward, error_window
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
@@ -27,12 +27,17 @@ from holdfast.policy.http.target import resolve
 from holdfast.policy.http.variants import Variant, is_for
 from holdfast.policy.http.vary import nominated, values_of
 
+_DECISIVE: Final = ("cache-control", "expires", "date", "age", "vary", "etag", "last-modified", "set-cookie")
 ERRORS: Final = frozenset({500, 502, 503, 504})
 """Statuses for which a stale response may stand in (RFC 5861, 4)."""
 PASSING: Final = 120.0
 """Seconds for which requests of what is not to be stored do not wait for each other."""
 PASSING_ERROR: Final = 1.0
 """The same after an error, which may be over soon."""
+_OF_THE_REQUEST: Final = frozenset({206, 304, 412, 416})
+"""Statuses that answer the client's own condition or range, and say nothing of the resource."""
+_ONLY_HERE: Final = frozenset({"authorization", "request-no-store"})
+"""Reasons not to store that lie in the request, and say nothing of others."""
 
 
 class Confirmed(NamedTuple):
@@ -43,6 +48,8 @@ class Confirmed(NamedTuple):
     """It, brought up to date; None: it must not stay stored."""
     fields: Pairs
     """Its fields, brought up to date."""
+    untouched: bool = False
+    """Whether what is stored stays as it is, since this answer is for its own client only."""
 
 
 class Again(NamedTuple):
@@ -100,7 +107,7 @@ def receive(request: Request, forward: Forward, head: Head, variants: Sequence[V
     if head.status in ERRORS and (stale := _standing_in(request, forward, head, rules)):
         return Replaced(stale)
     if request.is_head:
-        return _relayed_head(request, head, forward)
+        return _answered_head(request, forward, head, rules)
     return _relayed(request, forward, head, variants, rules)
 
 
@@ -108,11 +115,15 @@ def _confirmed(request: Request, forward: Forward, head: Head, rules: Rules) -> 
     held = [each for each in forward.held if selects(head.fields, each.validators, only=len(forward.held) == 1)]
     if not held:
         return AGAIN
-    variant = max(held, key=lambda each: (each.told.date, each.stored.received))
+    return _brought_up(request, max(held, key=lambda each: (each.told.date, each.stored.received)), head, rules)
+
+
+def _brought_up(request: Request, variant: Variant, head: Head, rules: Rules) -> Confirmed:
+    """Bring a stored response up to date by the head of an answer that is about the same body."""
     old, fields = variant.stored, without_cookies(_updated(variant, head), rules)
-    terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names)
+    terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names, anonymous=old.anonymous)
     if isinstance(terms, str):
-        return Confirmed(variant, None, fields)
+        return Confirmed(variant, None, fields, untouched=terms in _ONLY_HERE)
     return Confirmed(variant, _stored(terms, old.status, fields, head, old.id, old.size, old.body), fields)
 
 
@@ -158,7 +169,14 @@ def _stored(
 
 
 def _terms(
-    request: Request, status: int, fields: Fields, head: Head, rules: Rules, *, names: tuple[str, ...] = ()
+    request: Request,
+    status: int,
+    fields: Fields,
+    head: Head,
+    rules: Rules,
+    *,
+    names: tuple[str, ...] = (),
+    anonymous: bool = True,
 ) -> Terms | str:
     """Return on which terms a response may be stored, or why it may not.
 
@@ -169,11 +187,9 @@ def _terms(
         head: of the answer.
         rules: of the cache.
         names: by which others of its URL are selected: so is this, if it has no Vary of its own.
+        anonymous: whether nothing pointed to one user so far.
     """
-    reason = reason_at_sight(status, fields, rules)
-    if reason is not None:
-        return reason
-    anonymous = request.is_anonymous and "set-cookie" not in fields
+    anonymous = anonymous and request.is_anonymous and "set-cookie" not in fields
     told = freshness_of(status, fields, head.requested, head.received, rules, anonymous=anonymous)
     authorized = request.fields.get("authorization") is not None
     reason = reason_against(status, fields, told, rules, authorized=authorized)
@@ -210,21 +226,22 @@ def _standing_in(request: Request, forward: Forward, head: Head, rules: Rules) -
     return variant if age < variant.told.lifetime + window else None
 
 
-def _relayed_head(request: Request, head: Head, forward: Forward) -> Relayed:
-    """Answer a HEAD (RFC 9111, 4.3.5): one that shows another state of the resource outdates the stored GET."""
-    selected = forward.held[0] if len(forward.held) == 1 else forward.fallback
-    if selected is None or head.status >= 500:
+def _answered_head(request: Request, forward: Forward, head: Head, rules: Rules) -> Confirmed | Relayed:
+    """Take the answer to a HEAD (RFC 9111, 4.3.5): it tells whether the stored GET is still what it was."""
+    selected = forward.held[0] if len(forward.held) == 1 else None
+    if selected is None or head.status >= 500 or head.status in _OF_THE_REQUEST:
         return Relayed(detail="head")
-    agrees = head.status == selected.stored.status and agrees_with_head(selected.fields, head.fields)
-    return Relayed(detail="head", gone=() if agrees else (selected.stored.id,))
+    if head.status == selected.stored.status and agrees_with_head(Fields(selected.served), head.fields):
+        return _brought_up(request, selected, head, rules)
+    return Relayed(detail="head", gone=(selected.stored.id,))
 
 
 def _relayed(request: Request, forward: Forward, head: Head, variants: Sequence[Variant], rules: Rules) -> Relayed:
-    outdated = _outdated(request, head, variants)
     unmodified = _answers_condition(request, forward, head)
     if not forward.leased and forward.why in {"bypass", "method"}:
         return Relayed(not_modified=unmodified)
-    terms = _terms_of_new(request, head, variants, rules)
+    terms = reason_at_sight(head.status, head.fields, rules) or _terms_of_new(request, head, variants, rules)
+    outdated = _outdated(request, head, variants) if variants else ()
     if isinstance(terms, str):
         return Relayed(None, terms, outdated, _passing(head, terms), unmodified)
     return Relayed(_stored(terms, head.status, kept_fields(head.fields, rules), head), "", outdated, 0.0, unmodified)
@@ -235,6 +252,9 @@ def _terms_of_new(request: Request, head: Head, variants: Sequence[Variant], rul
         return "trailers"
     if _declared_size(head.fields) > rules.max_body:
         return "too-large"
+    kept = Fields(storable(head.fields))
+    if any(kept.get(name) != head.fields.get(name) for name in (*_DECISIVE, *rules.targets)):
+        return "connection"  # a field that decides would not be there later: it is about this connection, or malformed
     names = next((each.stored.names for each in variants if each.stored.names), ())
     return _terms(request, head.status, head.fields, head, rules, names=names)
 
@@ -244,7 +264,7 @@ def _outdated(request: Request, head: Head, variants: Sequence[Variant]) -> tupl
 
     An error of the server says nothing about the resource, nor does an answer to the client's own condition or range.
     """
-    if head.status >= 500 or head.status in {206, 304, 412, 416}:
+    if head.status >= 500 or head.status in _OF_THE_REQUEST:
         return ()
     return tuple([each.stored.id for each in variants if is_for(each.stored, request)])
 
@@ -258,7 +278,7 @@ def _answers_condition(request: Request, forward: Forward, head: Head) -> bool:
 
 def _passing(head: Head, reason: str) -> float:
     """Return for how long others shall not wait for each other, since the answer to one was not to be stored."""
-    if head.status in {206, 304, 412, 416} or reason in {"authorization", "request-no-store"}:
+    if head.status in _OF_THE_REQUEST or reason in _ONLY_HERE:
         return 0.0  # this client got what others would not
     return PASSING_ERROR if head.status >= 500 else PASSING
 

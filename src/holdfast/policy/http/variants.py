@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from holdfast.policy.http.ages import Freshness, freshness_of
 from holdfast.policy.http.conditions import Validators, validators_of
-from holdfast.policy.http.fields import Fields, Pairs
+from holdfast.policy.http.fields import Fields, Pairs, is_sound
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
-from holdfast.policy.http.stored import Stored
+from holdfast.policy.http.stored import Page, Stored
 from holdfast.policy.http.vary import matches
 
 _BODILESS: Final = frozenset({204, 304})
@@ -36,6 +36,17 @@ def is_for(stored: Stored, request: Request) -> bool:
     """Say whether a request selects a stored response (RFC 9111, 4.1)."""
     return stored.extras == request.extras and (
         not stored.names or matches(stored.names, stored.values, request.fields)
+    )
+
+
+def is_sound_page(page: Page) -> bool:
+    """Say whether all that a page holds may stand in a message: whoever can write to Redis could have made it."""
+    return all(
+        200 <= each.status <= 599
+        and (each.body is None or len(each.body) == each.size)
+        and len(each.names) == len(each.values)
+        and all(is_sound(*pair) for pair in each.fields)
+        for each in page.variants
     )
 
 

@@ -80,7 +80,8 @@ def _value_of(name: str, request: RequestFields) -> str | None:
     value = request.get(name)
     if value is None:
         return None
-    return _normal_of_known(name, value) if len(value) <= _LONGEST_KNOWN else _normal(name, value)
+    # A long one takes long, once for each variant, and anybody can send it: it matches only what is the same.
+    return _normal_of_known(name, value) if len(value) <= _LONGEST_KNOWN else value.strip(" \t")
 
 
 def _normal(name: str, value: str) -> str:
