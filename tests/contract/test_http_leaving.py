@@ -125,8 +125,8 @@ class AsgiClients:
             if self.random.random() < 0.2:
                 await asyncio.sleep(0)
             if message["type"] == "http.response.body":
-                body += message["body"]
-                is_over = not message["more_body"]
+                body += message.get("body", b"")
+                is_over = not message.get("more_body", False)
 
         with suppress(Left, OSError):
             await self.app(scope_of(path, [("Host", HOST)], method), receive, send)

@@ -64,16 +64,14 @@ def test_time_to_live(
 
 
 @pytest.mark.parametrize("front", ["asgi", "wsgi"])
-def test_processes_share(front: str, topology: Topology, namespace: str) -> None:
+def test_processes_share(front: str, server_topology: Topology, namespace: str) -> None:
     """What one process has stored another serves, and what one purges, or changes, is gone in all of them at once."""
     colour = colour_of(front)
 
     async def scenario() -> None:
-        if topology.is_memory:
-            pytest.skip("nothing is shared between processes there")
         async with (
-            colour.using(Layer(topology.url, namespace=namespace)) as first,
-            colour.using(Layer(topology.url, namespace=namespace)) as second,
+            colour.using(Layer(server_topology.url, namespace=namespace)) as first,
+            colour.using(Layer(server_topology.url, namespace=namespace)) as second,
         ):
             clock = Clock(first, second)
             one, two = (World(front, layer, clock=clock) for layer in (first, second))

@@ -72,7 +72,7 @@ def kept(*lines: str, by: Request | None = None, status: int = 200, rules: Rules
     ],
 )
 def test_9111_3_a_response_says_whether_it_may_be_stored(lines: list[str], why: str | None) -> None:
-    """Never no-store or private, qualified or not; else what has freshness, is public, or may be guessed or validated."""
+    """Never no-store or private, qualified or not; else what has freshness, or may be guessed or validated."""
     assert reason(*lines) == why
 
 

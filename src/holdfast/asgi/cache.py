@@ -8,25 +8,72 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias, Unpack
 
-from holdfast.asgi.http_scopes import RawFields, Scope, relayed, request_of
-from holdfast.core.http_exchange import Exchange, Next, Outcome
+from holdfast.asgi.http_relay import Message, Relay, Send, send_answer
+from holdfast.asgi.http_scopes import Scope, relayed, request_of
+from holdfast.core.http_exchange import Exchange, Outcome
 from holdfast.engine import Engine
 from holdfast.layer import Layer
-from holdfast.policy.http.answering import Answer
-from holdfast.policy.http.fields import Pairs
-from holdfast.web.http_answers import answer, relayed_status, timeout
+from holdfast.web.http_answers import answer, timeout
 from holdfast.web.http_options import HttpCacheOptions, WebCache
 
-Message: TypeAlias = dict[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
-Send: TypeAlias = Callable[[Any], Awaitable[None]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _log = logging.getLogger("holdfast")
 
 
 class CacheMiddleware:
-    """An HTTP cache by RFC 9111 in front of any ASGI app."""
+    """An HTTP cache by RFC 9111 in front of any ASGI app: one that all its clients share, in the layer's Redis.
+
+    What the app permits to be stored is stored and served by its own fields: `Cache-Control` or `CDN-Cache-Control`,
+    `Expires`, `Vary`, `ETag`, `Last-Modified`, `Set-Cookie`; `holdfast.cache_response` sets them for one view. A request
+    that may change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every
+    request goes to the app.
+
+    Put it outside of everything that is the same for all clients, and inside of what tells who they are.
+
+    Args:
+        app: the app.
+        layer: where responses are stored; without it, the default layer of the moment.
+        options:
+            namespace: what the names of stored responses begin with; apps that are not the same differ in it.
+            targets: fields that replace Cache-Control and Expires, the most specific first (RFC 9213); by default
+                CDN-Cache-Control.
+            default_ttl: for how long a 200 is fresh that does not say, if its request has no cookie and no
+                Authorization; None, the default, is not at all.
+            heuristic: whether a response with Last-Modified that does not say is fresh for a tenth of its age, a day at
+                most, under the same conditions.
+            methods: GET and HEAD; with POST, an answer to a POST is stored for GET if it says how long it is fresh and
+                names the URL in Content-Location.
+            statuses: which ones may be stored; None is all that the RFC permits.
+            max_body: bytes of the longest body that is stored (a mebibyte); longer ones stream through.
+            private: paths, with all below them, or patterns with ``*``, of which nothing is stored.
+            set_cookie: of responses that set cookies, which are stored: ``"public"`` those that say `public`,
+                `s-maxage` or have a field of `targets`, ``"store"`` all that say how long they are fresh, ``"strip"``
+                all, but without the field, ``"refuse"`` none.
+            vary: request fields that select a response whatever its Vary says.
+            ignore_vary: names that do not count in Vary.
+            ignore_query: patterns of query parameters that do not matter, such as ``"utm_*"``.
+            cookies: names of cookies whose values select a response.
+            key: a function of a `holdfast.web.CacheRequest` whose text selects a response, too; None from it: not cached.
+            tag_field: the response field that names tags for `layer.cache.invalidate_tags`; None: none does.
+            stale_if_raises: for how long beyond its freshness a response is served when the app raises (5 minutes).
+            honour_clients: whether the Cache-Control of requests is followed.
+            etag: whether stored responses without an ETag are given one.
+            wait: how long a request waits for another that fetches the same URL (10 s).
+            lease: after which time another may fetch a URL if the process that does so died (30 s).
+            name: what Cache-Status calls this cache; None: no such field.
+            debug: whether Cache-Status tells the key, and why a response is not stored.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+
+    Example:
+        >>> from holdfast.asgi import CacheMiddleware
+        >>> from starlette.applications import Starlette
+        >>> app = Starlette()
+        >>> app.add_middleware(CacheMiddleware, ignore_query=["utm_*"])
+    """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[HttpCacheOptions]) -> None:
         self.app = app
@@ -47,17 +94,18 @@ class CacheMiddleware:
         if isinstance(found, Exchange):
             await self._forward(engine, found, scope, receive, send)
         elif isinstance(found, Outcome):
-            await _send(send, answer(self._cache, request, found, engine.asyncio.now()))
+            await send_answer(send, answer(self._cache, request, found, engine.asyncio.now()))
         else:
-            await _send(send, timeout(self._cache, request))
+            await send_answer(send, timeout(self._cache, request))
 
     async def _forward(self, engine: Engine, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer, as often as that is needed."""
         while True:
-            relay = _Relay(self._cache, engine, exchange, send)
+            relay = Relay(self._cache, engine, exchange, send)
             try:
                 await self.app(relayed(scope, exchange.conditions), receive, relay)
             except BaseException as error:
+                await relay.stop()
                 outcome = None if relay.ended else await exchange.broken(error, begun=relay.begun)
                 if outcome is None:
                     raise
@@ -65,6 +113,7 @@ class CacheMiddleware:
                 await relay.send_outcome(outcome)
                 return
             if relay.again:
+                receive = _replayed(receive)
                 continue
             if not relay.ended:
                 await exchange.broken(None, begun=True)
@@ -95,120 +144,20 @@ class CacheMiddleware:
             over.set()
 
 
+def _replayed(receive: Receive) -> Receive:
+    """Return what gives the app the request's body once more. It has none, or the cache would not be for it."""
+    told = False
+
+    async def again() -> Message:
+        nonlocal told
+        if told:
+            message: Message = await receive()
+            return message
+        told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    return again
+
+
 async def _drop(message: Message) -> None:
     """Send nothing: nobody waits for it."""
-
-
-class _Relay:
-    """The `send` that the app gets: it shows each message to the exchange before the client gets it."""
-
-    __slots__ = ("_bodiless", "_cache", "_done", "_engine", "_exchange", "_held", "_send", "again", "begun", "ended")
-
-    def __init__(self, cache: WebCache, engine: Engine, exchange: Exchange, send: Send) -> None:
-        self._cache = cache
-        self._engine = engine
-        self._exchange = exchange
-        self._send = send
-        self._done: Next | None = None
-        self._held: Message | None = None
-        """The head, while the body is awaited that its ETag is made of."""
-        self._bodiless = False
-        self.again = False
-        """Whether the app is to be asked once more."""
-        self.begun = False
-        """Whether the client has got something."""
-        self.ended = False
-        """Whether the client has got all."""
-
-    async def __call__(self, message: Message) -> None:
-        """Take a message of the app."""
-        kind = message["type"]
-        if kind == "http.response.body":
-            await self._body(message)
-        elif kind == "http.response.start":
-            await self._start(message)
-        elif self._done is None or self._done.does == "relay":
-            await self._send(message)
-
-    async def _start(self, message: Message) -> None:
-        exchange = self._exchange
-        raw: RawFields = list(message.get("headers", ()))
-        pairs: Pairs = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
-        done = self._done = await exchange.head(message["status"], pairs)
-        if done.does != "relay":
-            self.again = done.does == "again"
-            return
-        if message.get("trailers") and done.stored:
-            await exchange.give_up()
-        fields = raw if done.fields is pairs else _encoded(done.fields)
-        status = relayed_status(self._cache, exchange, done, message["status"])
-        if status is not None:
-            fields.append((b"cache-status", status.encode("latin-1")))
-        self._bodiless = done.bodiless
-        head = {**message, "status": done.status, "headers": fields}
-        if done.stored and self._cache.rules.etag:
-            self._held = head
-            return
-        self.begun = True
-        await self._send(head)
-
-    async def _body(self, message: Message) -> None:
-        exchange, more = self._exchange, message.get("more_body", False)
-        if self._done is not None and self._done.does != "relay":
-            if not more and self._done.does == "swallow" and not self.ended:
-                self.ended = True
-                outcome = exchange.conclude()
-                if outcome is not None:
-                    await self.send_outcome(outcome)
-            return
-        body = message.get("body", b"")
-        if self._held is not None:
-            await self._let_go(body, more)
-        if exchange.is_over:
-            self.ended = self.ended or not more
-        else:
-            exchange.feed(body)
-            if exchange.is_overlong:
-                await exchange.give_up()
-            if not more and not self.ended:
-                self.ended = True
-                await exchange.complete()
-        if not self._bodiless:
-            await self._send(message)
-        elif not more:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _let_go(self, body: bytes, more: bool) -> None:
-        """Send the head that was held, with the ETag of the body if this is all of it."""
-        head, self._held = self._held, None
-        if head is None:
-            return
-        etag = None if more else self._exchange.etag_of(body)
-        if etag is not None:
-            head["headers"].append((b"etag", etag.encode("latin-1")))
-        self.begun = True
-        await self._send(head)
-
-    async def send_outcome(self, outcome: Outcome) -> None:
-        """Send what is stored instead of what the app answered."""
-        self.begun = self.ended = True
-        await _send(self._send, answer(self._cache, self._exchange.request, outcome, self._engine.asyncio.now()))
-
-
-async def _send(send: Send, answer: Answer) -> None:
-    """Send a whole response."""
-    variant = answer.variant
-    if variant is None:
-        fields = _encoded(answer.fields)
-    else:
-        if variant.wire is None:
-            variant.wire = _encoded(variant.served)
-        fields = variant.wire.copy()
-    for name, value in answer.more:
-        fields.append((name.lower().encode("latin-1"), value.encode("latin-1")))
-    await send({"type": "http.response.start", "status": answer.status, "headers": fields})
-    await send({"type": "http.response.body", "body": answer.body})
-
-
-def _encoded(pairs: Pairs) -> RawFields:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs]

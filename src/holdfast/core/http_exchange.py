@@ -139,6 +139,11 @@ class Exchange:
         return self._keeping.is_over and not self._changed
 
     @property
+    def is_storing(self) -> bool:
+        """Whether the body is kept to be stored."""
+        return self._stored is not None
+
+    @property
     def has_stored(self) -> bool:
         """Whether a response was stored, or brought up to date."""
         return self._keeping.has_stored

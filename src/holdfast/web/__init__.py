@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast.web.addresses import Proxies
+from holdfast.web.http_requests import CacheRequest
 from holdfast.web.identity import client_identity
 
-__all__ = ["Proxies", "client_identity"]
+__all__ = ["CacheRequest", "Proxies", "client_identity"]

@@ -26,7 +26,57 @@ _log = logging.getLogger("holdfast")
 
 
 class CacheMiddleware:
-    """An HTTP cache by RFC 9111 in front of any WSGI app."""
+    """An HTTP cache by RFC 9111 in front of any WSGI app: one that all its clients share, in the layer's Redis.
+
+    What the app permits to be stored is stored and served by its own fields: `Cache-Control` or `CDN-Cache-Control`,
+    `Expires`, `Vary`, `ETag`, `Last-Modified`, `Set-Cookie`; `holdfast.cache_response` sets them for one view. A request
+    that may change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every
+    request goes to the app.
+
+    Put it outside of everything that is the same for all clients, and inside of what tells who they are.
+
+    Args:
+        app: the app.
+        layer: where responses are stored; without it, the default layer of the moment.
+        options:
+            namespace: what the names of stored responses begin with; apps that are not the same differ in it.
+            targets: fields that replace Cache-Control and Expires, the most specific first (RFC 9213); by default
+                CDN-Cache-Control.
+            default_ttl: for how long a 200 is fresh that does not say, if its request has no cookie and no
+                Authorization; None, the default, is not at all.
+            heuristic: whether a response with Last-Modified that does not say is fresh for a tenth of its age, a day at
+                most, under the same conditions.
+            methods: GET and HEAD; with POST, an answer to a POST is stored for GET if it says how long it is fresh and
+                names the URL in Content-Location.
+            statuses: which ones may be stored; None is all that the RFC permits.
+            max_body: bytes of the longest body that is stored (a mebibyte); longer ones stream through.
+            private: paths, with all below them, or patterns with ``*``, of which nothing is stored.
+            set_cookie: of responses that set cookies, which are stored: ``"public"`` those that say `public`,
+                `s-maxage` or have a field of `targets`, ``"store"`` all that say how long they are fresh, ``"strip"``
+                all, but without the field, ``"refuse"`` none.
+            vary: request fields that select a response whatever its Vary says.
+            ignore_vary: names that do not count in Vary.
+            ignore_query: patterns of query parameters that do not matter, such as ``"utm_*"``.
+            cookies: names of cookies whose values select a response.
+            key: a function of a `holdfast.web.CacheRequest` whose text selects a response, too; None from it: not cached.
+            tag_field: the response field that names tags for `layer.cache.invalidate_tags`; None: none does.
+            stale_if_raises: for how long beyond its freshness a response is served when the app raises (5 minutes).
+            honour_clients: whether the Cache-Control of requests is followed.
+            etag: whether stored responses without an ETag are given one.
+            wait: how long a request waits for another that fetches the same URL (10 s).
+            lease: after which time another may fetch a URL if the process that does so died (30 s).
+            name: what Cache-Status calls this cache; None: no such field.
+            debug: whether Cache-Status tells the key, and why a response is not stored.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+
+    Example:
+        >>> from flask import Flask
+        >>> from holdfast.wsgi import CacheMiddleware
+        >>> app = Flask(__name__)
+        >>> app.wsgi_app = CacheMiddleware(app.wsgi_app, ignore_query=["utm_*"])
+    """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[HttpCacheOptions]) -> None:
         self.app = app
