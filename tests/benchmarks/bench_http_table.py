@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from bench_frame import Row, Standing
 from bench_http_rows import NO_PEERS, HttpRow
+from bench_http_trial import Kind
 from bench_sync_subjects import OURS
 
 _HEADER = (
@@ -49,18 +50,24 @@ def _render_standing(standing: Standing, *, bold: bool) -> str:
 
 
 def missed(rows: Sequence[Row], kinds: Sequence[HttpRow]) -> list[str]:
-    """Return, in words, each row in which we serve fewer requests than promised, or not more than a peer."""
-    targets = {kind.name: kind.target for kind in kinds}
-    return [line for row in rows for line in _missed_in(row, targets.get(row.name))]
+    """Return, in words, each row in which we serve fewer requests than promised, or not more than a peer.
+
+    Peers count where a cache answers. Elsewhere they do not do the same: who takes no lease stores a miss sooner, and
+    who invalidates nothing has nothing to do for a POST.
+    """
+    known = {kind.name: kind for kind in kinds}
+    return [line for row in rows for line in _missed_in(row, known[row.name])]
 
 
-def _missed_in(row: Row, target: float | None) -> list[str]:
+def _missed_in(row: Row, kind: HttpRow) -> list[str]:
     mine = row.standing(OURS)
     if mine is None:
         return [f"{row.name}: {OURS} has no result"]
     lines: list[str] = []
-    if target is not None and not throughput(mine) >= target:
-        lines.append(f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, the target is {target:.2f}")
+    if not throughput(mine) >= kind.target:
+        lines.append(f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, the target is {kind.target:.2f}")
+    if kind.kind not in (Kind.HIT, Kind.MATCH):
+        return lines
     peers = [one for one in row.standings if one.name not in NO_PEERS and one.name != row.baseline]
     lines += [
         f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, {peer.name} {throughput(peer):.2f}"

@@ -70,6 +70,15 @@ def test_what_is_promised_is_held_against_the_row() -> None:
     assert {OURS, OURS_MEMORY, FASTAPI} == NO_PEERS
 
 
+def test_peers_count_where_a_cache_answers() -> None:
+    """At a miss or a POST they do not do the same as we do; what is promised holds all the same."""
+    for each in ROWS:
+        peer = {OURS: 1 / 3, "peer": 0.1}
+        counts = each.kind in (trial.Kind.HIT, trial.Kind.MATCH)
+        assert len(table.missed([row(each.name, peer)], ROWS)) == (1 if counts else 0)
+        assert len(table.missed([row(each.name, {OURS: 10.0})], ROWS)) == 1
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Row]:
     """Let the script run without servers, with rows that are known beforehand."""

@@ -26,9 +26,9 @@ class CacheMiddleware:
     """An HTTP cache by RFC 9111 in front of any ASGI app: one that all its clients share, in the layer's Redis.
 
     What the app permits to be stored is stored and served by its own fields: `Cache-Control` or `CDN-Cache-Control`,
-    `Expires`, `Vary`, `ETag`, `Last-Modified`, `Set-Cookie`; `holdfast.cache_response` sets them for one view. A request
-    that may change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every
-    request goes to the app.
+    `Expires`, `Vary`, `ETag`, `Last-Modified`, `Set-Cookie`; `holdfast.cache_response` sets them for one view. What may
+    change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every request goes
+    to the app.
 
     Put it outside of everything that is the same for all clients, and inside of what tells who they are.
 
@@ -55,7 +55,7 @@ class CacheMiddleware:
             ignore_vary: names that do not count in Vary.
             ignore_query: patterns of query parameters that do not matter, such as ``"utm_*"``.
             cookies: names of cookies whose values select a response.
-            key: a function of a `holdfast.web.CacheRequest` whose text selects a response, too; None from it: not cached.
+            key: a function of a `holdfast.web.CacheRequest` whose text selects a response; with None it is not cached.
             tag_field: the response field that names tags for `layer.cache.invalidate_tags`; None: none does.
             stale_if_raises: for how long beyond its freshness a response is served when the app raises (5 minutes).
             honour_clients: whether the Cache-Control of requests is followed.
