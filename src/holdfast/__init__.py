@@ -6,6 +6,9 @@ events are in `holdfast.events`, what users may supply in `holdfast.typing`.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from holdfast._current import CurrentEntry, current_entry
 from holdfast._missing import MISSING
 from holdfast._version import __version__
@@ -37,6 +40,9 @@ from holdfast.policy.decision import LimitDecision, PolicyDecision
 from holdfast.policy.quota import Quota
 from holdfast.redlock import Redlock
 from holdfast.responses import cache_response
+
+if TYPE_CHECKING:
+    from holdfast import asgi, web, wsgi
 
 __all__ = [
     "MISSING",
@@ -71,6 +77,7 @@ __all__ = [
     "Stats",
     "StreamError",
     "__version__",
+    "asgi",
     "cache_response",
     "cached",
     "cached_many",
@@ -82,4 +89,16 @@ __all__ = [
     "locked",
     "rate_limited",
     "stampede_protected",
+    "web",
+    "wsgi",
 ]
+
+_PARTS = frozenset({"asgi", "web", "wsgi"})
+"""Packages that are loaded when they are first asked for: a program that serves no web app needs none of them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return import_module(f"holdfast.{name}")
+    msg = f"module 'holdfast' has no attribute {name!r}"
+    raise AttributeError(msg)

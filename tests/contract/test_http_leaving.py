@@ -1,4 +1,4 @@
-"""Clients that leave midway: whoever stays gets whole responses of their own URL, and nothing stays behind."""
+"""Clients that leave midway: whoever leaves gets whole responses of their own URL, and nothing leaves behind."""
 
 from __future__ import annotations
 
@@ -104,18 +104,28 @@ class AsgiClients:
             await send({"type": "http.response.body", "body": piece, "more_body": place + 1 < len(pieces)})
 
     async def _has_left(self, receive: Any) -> bool:
-        """Say whether the client has left, as apps do that look at it now and then."""
-        return self.random.random() < 0.1 and (await receive())["type"] == "http.disconnect"
+        """Say whether the client has left, as apps do that look at it now and then and do not wait for it."""
+        if self.random.random() < 0.9:
+            return False
+        listening = asyncio.ensure_future(receive())
+        await asyncio.sleep(0)
+        if listening.done():
+            return bool(listening.result()["type"] == "http.disconnect")
+        listening.cancel()
+        return False
 
     async def come(self) -> None:
         """Be one client, who may leave at any moment, and check what it got if it stayed."""
         path, method = self.random.choice(PATHS), "POST" if self.random.random() < 0.02 else "GET"
         least, before = self.source.known[path], self.source.versions[path]
         body, is_over, breaks_after = b"", False, self.random.choice([0, 1, 2, 3, 99, 99, 99, 99])
-        leaves = self.random.random() < 0.2
+        leaves = asyncio.Event()
+        if self.random.random() < 0.2:
+            leaves.set()
 
         async def receive() -> Any:
-            return {"type": "http.disconnect"} if leaves else {"type": "http.request", "body": b"", "more_body": False}
+            await leaves.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
             nonlocal body, is_over, breaks_after

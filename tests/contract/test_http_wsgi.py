@@ -158,9 +158,9 @@ def test_generators_start_late(empty: int, layer: Layer) -> None:
 
 def test_a_body_streams(layer: Layer) -> None:
     """Each piece reaches the server before the app is asked for the next, whether it is stored or not."""
-    for fields in ([FRESH], [("Cache-Control", "no-store")]):
+    for namespace, fields in {"one": [FRESH], "two": [("Cache-Control", "no-store")]}.items():
         app = App(b"a", b"b", b"c", fields=fields)
-        produced = CacheMiddleware(app, layer=layer)(environ(), started()[1])
+        produced = CacheMiddleware(app, layer=layer, namespace=namespace)(environ(), started()[1])
         pieces = iter(produced)
         for at, piece in enumerate((b"a", b"b", b"c"), 1):
             assert next(pieces) == piece

@@ -100,8 +100,9 @@ SWR = "Cache-Control: max-age=60, stale-while-revalidate=40"
         ("max-stale", ["Cache-Control: max-age=60, proxy-revalidate"], 61, "stale"),
         ("max-stale", ["Cache-Control: s-maxage=60"], 61, "stale"),
         ("max-stale", ["Cache-Control: no-cache, max-age=60"], 1, "stale"),
-        ("max-stale, max-age=10", [STALE], 10, "serve stale"),
-        ("max-stale, max-age=10", [STALE], 11, "stale"),
+        ("max-stale, max-age=10", ["Cache-Control: max-age=5"], 10, "serve stale"),
+        ("max-stale, max-age=10", ["Cache-Control: max-age=5"], 11, "stale"),
+        ("max-stale", [STALE], 0, "stale"),
         ("max-stale, no-cache", [FRESH], 1, "request"),
         ("only-if-cached", [FRESH], 1, "serve"),
         ("only-if-cached", [FRESH], 61, "504"),
@@ -291,11 +292,17 @@ def test_5861_4_a_stale_response_may_stand_in(lines: list[str], asks: list[str],
     assert isinstance(judge(request_of(*asks), [one], NOW + at, RULES, retry_at=NOW + at), Forward)
 
 
+def test_nothing_is_refreshed_behind_while_the_app_is_not_to_be_asked() -> None:
+    """It is served stale all the same."""
+    decision = judge(request_of(), [variant(SWR)], NOW + 61, UNFORGIVING, retry_at=NOW + 62)
+    assert verdict(decision) == "serve stale"
+
+
 def test_the_times_for_errors_and_for_exceptions_are_different() -> None:
-    """What was never fresh does not stand in for an exception, for it may be for one user."""
+    """What was never fresh stands in only if it says so itself, for it may be for one user."""
     client = request_of("Cache-Control: stale-if-error=70").directives(honoured=True)
     nobody = request_of().directives(honoured=True)
     told = variant("Cache-Control: max-age=1, stale-if-error=60").told
     assert (error_window(told, nobody), error_window(told, client)) == (60, 70)
-    assert error_window(variant(FRESH).told, nobody) == 0
+    assert error_window(variant(FRESH).told, nobody) == error_window(variant(STALE).told, client) == 0
     assert (raise_window(told, RULES), raise_window(variant(STALE).told, RULES)) == (300, 0)

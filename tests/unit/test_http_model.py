@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from holdfast.policy.http.ages import age_at
@@ -33,7 +33,7 @@ from support.http_rfc import (
 
 BODY = b"the body"
 SILENT = Told(frozenset(), ())
-AFTER = st.integers(-5, 80) | st.sampled_from([100, 160, 100_000, 2**31])
+AFTER = st.sampled_from([-5, 0, 1, 4, 5, 9, 10, 11, 15, 20, 25, 29, 30, 59, 60, 61, 70, 100, 160, 100_000, 2**31])
 KEYS: st.SearchStrategy[Pairs] = st.sampled_from([(), (), (("key", "x"),), (("x-forwarded-host", "evil.example"),)])
 METHODS = st.sampled_from(["GET", "GET", "GET", "HEAD"])
 STORING = RESPONSES.filter(lambda said: said.status not in {206, 304})
@@ -58,7 +58,10 @@ def may_serve(
         return "fresh"
     if softened or said.forbids_stale(rules):
         return ""
-    if rules.honour_clients and wants.max_stale is not None and age - lifetime <= wants.max_stale:
+    most = wants.max_stale if rules.honour_clients else None
+    if most is None and oldest is not None:
+        return ""  # who names an age and not max-stale wants nothing stale (5.2.1.1)
+    if most is not None and lifetime > 0 and age - lifetime <= most:  # what was never fresh may be for one user
         return "stale"
     return "refreshed" if age - lifetime < (told.time("stale-while-revalidate") or 0) else ""
 
@@ -69,9 +72,8 @@ def on_error(said: Response, wants: Wants, rules: Rules) -> float:
     lifetime = said.lifetime(rules, anonymous=True)
     if said.forbids_stale(rules) or "no-cache" in asked.flags:
         return 0
-    raised = rules.stale_if_raises if lifetime else 0
-    errors = [said.counts(rules).time("stale-if-error") or 0, asked.time("stale-if-error") or 0]
-    return lifetime + max(raised, *errors)
+    others = max(rules.stale_if_raises, asked.time("stale-if-error") or 0) if lifetime else 0
+    return lifetime + max(others, said.counts(rules).time("stale-if-error") or 0)
 
 
 def request_for(wants: Wants, extras: Pairs, method: str = "GET") -> Request:
@@ -90,9 +92,6 @@ def test_9111_4_only_what_may_be_served_is(
     said: Response, wants: Wants, rules: Rules, after: int, softened: bool, method: str
 ) -> None:
     """Fresh, or stale where nobody forbids it and somebody permits it; else the app is asked, or the answer is 504."""
-    told = said.counts(rules)
-    # Both are for a client to say, and a cache may do either (5.2.1.1; RFC 5861, 3).
-    assume(wants.told.time("max-age") is None or told.time("stale-while-revalidate") is None)
     request = request_for(wants, (), method)
     variant = variant_of(kept(said, rules, request), rules)
     decision = judge(request, [variant], NOW + after, rules, softened=softened)
@@ -107,7 +106,8 @@ def test_9111_4_only_what_may_be_served_is(
         assert isinstance(decision, Unsatisfied)
     else:
         assert isinstance(decision, Forward)
-        assert (decision.why, decision.held) == (decision.why, (variant,))
+        assert decision.held == (variant,)
+        assert decision.why in {"request", "stale"}
         assert (decision.fallback is variant) == (age < on_error(said, wants, rules))
 
 
@@ -206,7 +206,7 @@ def test_9111_4_3_4_a_304_changes_neither_body_nor_status(
     done = receive(again.request, Forward("stale", (variant,)), head, [variant], rules)
     if not isinstance(done, Confirmed):
         assert isinstance(done, Again | Relayed)
-        assert later.etag or later.modified or not variant.validators.etag
+        assert later.etag or later.modified is not None or variant.validators == (None, None)
         return
     assert done.variant is variant
     new, old = done.stored, variant.stored

@@ -98,7 +98,7 @@ def relayed(scope: Scope, conditions: Pairs | None) -> Scope:
         scope: as the server made it.
         conditions: to send in place of the client's conditions and range; None = leave these.
     """
-    extensions = scope.get("extensions") or {}
+    extensions: dict[str, Any] = scope.get("extensions") or {}
     hides = any(name in extensions for name in _FILES)
     if conditions is None and not hides:
         return scope

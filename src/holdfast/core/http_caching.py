@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeAlias
 
 from holdfast._turns import Turns
@@ -53,6 +55,23 @@ _MOST_PASSING: Final = 4096
 PASSED: Final = Forward("uri-miss", leased=False, waits=False)
 MARKED: Final = Found(None, Page((), math.inf), ())
 """What is stored of such a URL, as far as this process knows."""
+
+
+@dataclass(slots=True)
+class _Wish:
+    """What a request wants while it waits for the right to fetch: it may come to want something else."""
+
+    judge: Callable[[Found], Decision]
+    found: Found
+    decision: Decision
+    looked: int = 0
+    """How often something was found since."""
+
+    def still(self, later: Found) -> bool:
+        """Look at what was found, and say whether the right to fetch is still wanted."""
+        self.found, self.decision = later, self.judge(later)
+        self.looked += 1
+        return isinstance(self.decision, Forward) and self.decision.leased
 
 
 class HttpCaching:
@@ -176,29 +195,21 @@ class HttpCaching:
     ) -> Outcome | Exchange | Unsatisfied:
         """Get the right to fetch a URL, or what another request has brought meanwhile."""
         self._count_miss(call, found)
-        decision: Decision = forward
-        looked = 0
-
-        def still(later: Found) -> bool:
-            nonlocal decision, found, looked
-            found, looked = later, looked + 1
-            decision = self._judge(port, request, later)
-            return isinstance(decision, Forward) and decision.leased
-
+        wish = _Wish(partial(self._judge, port, request), found, forward)
         deadline = port.monotonic() + (self.plan.wait if forward.waits else 0.0)
         try:
-            right = await self._services.fetching.obtain(port, call, found, deadline, still)
+            right = await self._services.fetching.obtain(port, call, found, deadline, wish.still)
         except BackendError as error:
             self._services.pages.failed("GET", error)
             return self._exchange(port, request, call, BYPASS, NOTHING, Right())
-        if right is None or not isinstance(decision, Forward):
-            outcome = await self._decided(port, request, call, decision, found, None)
+        if right is None or not isinstance(wish.decision, Forward):
+            outcome = await self._decided(port, request, call, wish.decision, wish.found, None)
             if isinstance(outcome, Outcome):
                 self.plan.tally.coalesced += 1
                 return outcome._replace(collapsed=True)
             return outcome
-        exchange = self._exchange(port, request, call, decision, found, right)
-        exchange.collapsed = looked > 0
+        exchange = self._exchange(port, request, call, wish.decision, wish.found, right)
+        exchange.collapsed = wish.looked > 0
         return exchange
 
     def _count_miss(self, call: Call, found: Found) -> None:
@@ -235,21 +246,15 @@ class HttpCaching:
         self, port: Port, request: Request, call: Call, found: Found, run: Callable[[Exchange], Awaitable[None]]
     ) -> None:
         unconditional = request.unconditional()
-        decision: Decision = BYPASS
-
-        def still(later: Found) -> bool:
-            nonlocal decision, found
-            found = later
-            decision = self._to_refresh(port, unconditional, later)
-            return isinstance(decision, Forward) and decision.leased
-
-        if not still(found):
+        wish = _Wish(partial(self._to_refresh, port, unconditional), found, BYPASS)
+        if not wish.still(found):
             return
         try:
-            right = await self._services.fetching.obtain(port, call, found, 0.0, still)
+            right = await self._services.fetching.obtain(port, call, found, 0.0, wish.still)
         except BackendError as error:
             self._services.pages.failed("GET", error)
             return
+        decision, found = wish.decision, wish.found
         if right is None or not right.token or not isinstance(decision, Forward):
             return
         exchange = self._exchange(port, unconditional, call, decision, found, right)

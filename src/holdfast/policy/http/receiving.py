@@ -285,6 +285,5 @@ def _passing(head: Head, reason: str) -> float:
 
 def _declared_size(fields: Fields) -> int:
     """Return the length that a response says its body has; 0 where it does not say."""
-    said = fields.get("content-length")
-    parts = {delta_seconds(each) for each in members(said)} if said else set()
-    return max((each for each in parts if each is not None), default=0)
+    sizes = [delta_seconds(each) or 0 for each in members(fields.get("content-length") or "")]
+    return max(sizes, default=0)
