@@ -22,22 +22,25 @@ FRESH: Pair = ("Cache-Control", "max-age=60")
 EVIL = ["a\r\nSet-Cookie: evil=1", "a\nb", "a\rb", "a\x00b", "a\r\n\r\n<script>", "\r\n", "a\n b"]
 
 
-@pytest.mark.parametrize("value", EVIL, ids=ascii)
 @pytest.mark.parametrize("name", ["X-A", "ETag", "Vary", "Content-Type", "Cache-Tag", "Last-Modified", "Set-Cookie"])
-def test_fields_with_line_breaks_from_the_app(layer: Layer, colour: Colour, name: str, value: str) -> None:
+def test_fields_with_line_breaks_from_the_app(layer: Layer, colour: Colour, name: str) -> None:
     """They are never stored, so they reach nobody but who caused them; nor are they sent to the app as validators."""
 
     async def scenario() -> None:
+        for number, value in enumerate(EVIL):
+            await breaks(f"/{number}", value)
+
+    async def breaks(path: str, value: str) -> None:
         async def respond(asked: Asked) -> Made:
             return Made([FRESH, (name, value)], [b"body"])
 
         shop = Shop(colour, layer, respond, {"set_cookie": "store", "debug": True})
         for _ in range(2):
-            got = await shop.ask()
+            got = await shop.ask(path)
             assert not got.is_hit or all(_is_clean(*each) for each in got.fields)
         for fields in shop.asked:
             assert all(_is_clean(*each) for each in fields.fields.items())
-        got = await shop.ask("/", ("Cache-Control", "no-cache"), ("If-None-Match", value), ("Range", value))
+        got = await shop.ask(path, ("Cache-Control", "no-cache"), ("If-None-Match", value), ("Range", value))
         assert got.body == b"body"
 
     colour.run(scenario)
@@ -256,7 +259,7 @@ OVERSIZED: dict[str, Pairs] = {
     "a long dictionary": (("CDN-Cache-Control", ",".join(f"x{number}" for number in range(20000))),),
     "a deep dictionary": (("CDN-Cache-Control", "a=" + "(" * 50_000),),
     "a long ETag": (("ETag", '"' + "e" * 200_000 + '"'),),
-    "many tags": (("Cache-Tag", ",".join(f"t{number}" for number in range(1000))),),
+    "many tags": (("Cache-Tag", ",".join(f"t{number}" for number in range(200))),),
     "long tags": (("Cache-Tag", "t" * 200_000),),
     "a long Connection": (("Connection", ",".join(f"x{number}" for number in range(20000))),),
     "a long Age": (("Age", "9" * 100_000),),

@@ -47,6 +47,8 @@ class World:
         self.version = 0
         self.fails = False
         self.path = "/"
+        self.has_ended = False
+        """Whether the fetch has answered its client; it may go on behind."""
         options = {"wait": "10ms"}
         self.near = Shop(colour, layer, self._answer, options)
         self.far = Shop(colour, other, self._answer, options)
@@ -76,7 +78,10 @@ class World:
 
     async def fetch(self) -> Got:
         """Ask in the process whose fetch is looked at."""
-        return await self.near.ask(self.path, ("X-From", "near"))
+        try:
+            return await self.near.ask(self.path, ("X-From", "near"))
+        finally:
+            self.has_ended = True
 
     async def prepare(self, number: int, stop_at: int) -> None:
         """Begin a new URL in the state that the kind of fetch begins with."""
@@ -87,6 +92,7 @@ class World:
             assert _version(await self.fetch()) == self.version
         self.fails = self.kind == "failing"
         self.steps.begin(stop_at)
+        self.has_ended = False
 
     async def is_current(self, shop: Shop) -> bool:
         """Say whether a process serves what is there now."""
@@ -167,4 +173,4 @@ def _is_there(world: World) -> bool:
     steps = world.steps
     if steps.stopped_at:
         return steps.holds(steps.stopped_at)
-    return bool(steps.passed) and at_rest(world.layer)
+    return world.has_ended and at_rest(world.layer)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from holdfast import Layer
-from support.http_steps import FRESH, Case, behind, cases, confirmed, hit, later, miss, play, purge
+from support.http_steps import FRESH, Case, behind, confirmed, hit, later, miss, play, purge
 from support.http_world import Clock, Says, World, colour_of
 from support.topologies import Topology
 
@@ -13,10 +13,36 @@ CC = "Cache-Control: "
 TAG = 'ETag: "a"'
 BODY = b"0123456789" * 5000
 CASES = [
-    Case("store, validate, serve", miss(CC + "max-age=60", TAG), hit(), later(60), confirmed(FRESH, TAG), hit(), later(1), hit(has="Age: 1")),
-    Case("variants", *[miss(FRESH, "Vary: X-A", wants=f"X-A: {at}") for at in (1, 2)], hit(1, wants="X-A: 1"), hit(2, wants="X-A: 2")),
-    Case("a long body, and its ranges", miss(FRESH, body=BODY, pieces=9), hit(body=BODY), hit(wants="Range: bytes=4-5", status=206, body=b"45")),
-    Case("unsafe requests", miss(FRESH), miss(FRESH, to="GET /a"), miss("Location: /a", to="POST /"), miss(FRESH), miss(FRESH, to="GET /a")),
+    Case(
+        "store, validate, serve",
+        miss(CC + "max-age=60", TAG),
+        hit(),
+        later(60),
+        confirmed(FRESH, TAG),
+        hit(),
+        later(1),
+        hit(has="Age: 1"),
+    ),
+    Case(
+        "variants",
+        *[miss(FRESH, "Vary: X-A", wants=f"X-A: {at}") for at in (1, 2)],
+        hit(1, wants="X-A: 1"),
+        hit(2, wants="X-A: 2"),
+    ),
+    Case(
+        "a long body, and its ranges",
+        miss(FRESH, body=BODY, pieces=9),
+        hit(body=BODY),
+        hit(wants="Range: bytes=4-5", status=206, body=b"45"),
+    ),
+    Case(
+        "unsafe requests",
+        miss(FRESH),
+        miss(FRESH, to="GET /a"),
+        miss("Location: /a", to="POST /"),
+        miss(FRESH),
+        miss(FRESH, to="GET /a"),
+    ),
     Case("purges", miss(FRESH), purge("http://shop.example/"), miss(FRESH)),
     Case("refreshed behind", miss(CC + "max-age=10, stale-while-revalidate=60"), later(15), behind(FRESH), hit(2)),
     Case("what is not to be stored", miss(CC + "no-store"), miss(CC + "private"), miss(FRESH), miss(FRESH), hit(4)),
@@ -41,7 +67,14 @@ def test_everywhere(case: Case, front: str, topology: Topology, namespace: str) 
         (CC + "max-age=60, must-revalidate", TAG, 3658, 3660),
         (CC + "max-age=999999999999", "X-A: 1", 86400 * 365 - 2, 86400 * 365),
     ],
-    ids=["its lifetime", "while the app may raise", "while revalidating", "if error", "while it may be validated", "at most a year"],
+    ids=[
+        "its lifetime",
+        "while the app may raise",
+        "while revalidating",
+        "if error",
+        "while it may be validated",
+        "at most a year",
+    ],
 )
 def test_time_to_live(
     front: str, line: str, tag: str, least: int, most: int, server_topology: Topology, namespace: str

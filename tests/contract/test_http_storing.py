@@ -14,7 +14,9 @@ NOT_HEURISTIC = [201, 202, 299, 302, 303, 307, 400, 403, 418, 499, 500, 502, 503
 
 def kept(name: str, *says: str, status: int = 200, wants: str = "", **options: object) -> Case:
     """Return a case in which the second request is answered from the store."""
-    return Case(name, miss(*says, status=status, wants=wants), hit(wants=wants, status=status, body=b"run 1"), **options)
+    return Case(
+        name, miss(*says, status=status, wants=wants), hit(wants=wants, status=status, body=b"run 1"), **options
+    )
 
 
 def unkept(name: str, *says: str, status: int = 200, wants: str = "", **options: object) -> Case:
@@ -43,7 +45,12 @@ def unkept(name: str, *says: str, status: int = 200, wants: str = "", **options:
     unkept("9111-5.2 no-store in capitals", CC + "max-age=60, No-StOrE"),
     unkept("9111-5.2.2.5 no-store with an argument", CC + "max-age=60, no-store=1"),
     unkept("9111-3 no-store in the request", FRESH, wants="Cache-Control: no-store"),
-    Case("9111-5.2.1.5 no-store in the request leaves what is stored", miss(FRESH), miss(FRESH, wants=CC + "no-store"), hit()),
+    Case(
+        "9111-5.2.1.5 no-store in the request leaves what is stored",
+        miss(FRESH),
+        miss(FRESH, wants=CC + "no-store"),
+        hit(),
+    ),
     kept("9111-5.2.2.3 must-understand overrides no-store", CC + "max-age=60, no-store, must-understand"),
     kept("9111-5.2.2.3 must-understand alone", CC + "max-age=60, must-understand"),
     unkept("9111-5.2.2.3 a status that is not understood", CC + "max-age=60, must-understand", status=499),
@@ -51,7 +58,9 @@ def unkept(name: str, *says: str, status: int = 200, wants: str = "", **options:
     unkept("9111-3.5 authorization", FRESH, wants="Authorization: Basic x"),
     kept("9111-3.5 authorization and public", CC + "max-age=60, public", wants="Authorization: Basic x"),
     kept("9111-3.5 authorization and s-maxage", CC + "s-maxage=60", wants="Authorization: Basic x"),
-    kept("9111-3.5 authorization and must-revalidate", CC + "max-age=60, must-revalidate", wants="Authorization: Basic x"),
+    kept(
+        "9111-3.5 authorization and must-revalidate", CC + "max-age=60, must-revalidate", wants="Authorization: Basic x"
+    ),
     unkept("9111-3.5 authorization and private", CC + "max-age=60, private", wants="Authorization: Basic x"),
     Case("9111-3.5 what is stored without it is for all", miss(FRESH), hit(wants="Authorization: Basic x")),
     kept("9111-3 a cookie of the request does not matter", FRESH, wants="Cookie: a=b"),
@@ -98,6 +107,7 @@ COOKIE = "Set-Cookie: sid=1"
         miss(CC + "public, max-age=60", COOKIE, "Set-Cookie: b=2; Path=/"),
         hit(has="Set-Cookie: sid=1, b=2; Path=/"),
     ),
+    fronts=FRONTS,
 )
 def test_cookies(case: Case, front: str, namespace: str) -> None:
     """A response that sets a cookie is stored only if it says that it is for all; the owner may say otherwise."""
@@ -155,7 +165,9 @@ def test_cookies(case: Case, front: str, namespace: str) -> None:
         miss(FRESH, "X-A: 2", "X-B: b", "X-A: 1", "x-a: 2"),
         hit(has="X-A: 2, 1, 2"),
     ),
-    Case("9111-3.1 a length where the app gave none", miss(FRESH, lacks="Content-Length"), hit(has="Content-Length: 5")),
+    Case(
+        "9111-3.1 a length where the app gave none", miss(FRESH, lacks="Content-Length"), hit(has="Content-Length: 5")
+    ),
     Case(
         "9111-5.2.2.4 no-cache names fields, so that all is validated",
         miss(CC + 'max-age=60, no-cache="x-a"', "X-A: 1", 'ETag: "a"'),
@@ -182,6 +194,7 @@ def test_which_fields_are_stored(case: Case, front: str, namespace: str) -> None
         max_body=100,
     ),
     Case("9111-3 said to be too long", miss(FRESH, "Content-Length: 101", body=b"x" * 101), miss(FRESH), max_body=100),
+    fronts=FRONTS,
 )
 def test_bodies(case: Case, front: str, namespace: str) -> None:
     """A body is stored whole or not at all, and reaches the client in either case."""
@@ -213,8 +226,12 @@ def test_bodies(case: Case, front: str, namespace: str) -> None:
             "with two Content-Locations": (FRESH, "Content-Location: /a", "Content-Location: /a"),
         }.items()
     ],
-    *[Case(f"9111-3 {each} is passed on", *[miss(FRESH, to=f"{each} /")] * 2) for each in ["PUT", "OPTIONS", "TRACE", "FOO"]],
+    *[
+        Case(f"9111-3 {each} is passed on", *[miss(FRESH, to=f"{each} /")] * 2)
+        for each in ["PUT", "OPTIONS", "TRACE", "FOO"]
+    ],
     Case("9110-9.3.2 HEAD is not stored", *[miss(FRESH, to="HEAD /")] * 2),
+    fronts=FRONTS,
 )
 def test_methods(case: Case, front: str, namespace: str) -> None:
     """Only what a GET brings is stored, and by choice what a POST brings that says that a GET would bring the same."""
@@ -224,9 +241,9 @@ def test_methods(case: Case, front: str, namespace: str) -> None:
 @pytest.mark.parametrize("front", ["asgi", "wsgi"])
 def test_raw_order(front: str, namespace: str) -> None:
     """A stored response has its fields in their order, each line by itself, with its bytes (RFC 9110, 5.3)."""
+    from holdfast import Layer
     from support.colours import Colour
     from support.http_world import Says, World
-    from holdfast import Layer
 
     colour = Colour("async" if front == "asgi" else "sync")
 

@@ -59,15 +59,42 @@ def refused(name: str, *says: str, **options: object) -> Case:
     obeyed("9213-2.2 an empty one is none", CDN, FRESH),
     refused("9213-2.2 an empty one does not hide no-store", CDN, CC + "no-store"),
     Case("9213-3.1 it is passed on", miss(CDN + "max-age=60", FRESH), hit(has=f"{CDN}max-age=60\n{FRESH}")),
-    obeyed("9213-2.2 targets by choice, the first", "My-Cache-Control: max-age=60", CDN + "no-store", targets=("My-Cache-Control", "CDN-Cache-Control")),
-    refused("9213-2.2 targets by choice, in their order", "My-Cache-Control: max-age=60", CDN + "no-store", targets=("CDN-Cache-Control", "My-Cache-Control")),
-    obeyed("9213-2.2 targets by choice, the next that parses", "My-Cache-Control: &", CDN + "max-age=60", STALE, targets=("My-Cache-Control", "CDN-Cache-Control")),
+    obeyed(
+        "9213-2.2 targets by choice, the first",
+        "My-Cache-Control: max-age=60",
+        CDN + "no-store",
+        targets=("My-Cache-Control", "CDN-Cache-Control"),
+    ),
+    refused(
+        "9213-2.2 targets by choice, in their order",
+        "My-Cache-Control: max-age=60",
+        CDN + "no-store",
+        targets=("CDN-Cache-Control", "My-Cache-Control"),
+    ),
+    obeyed(
+        "9213-2.2 targets by choice, the next that parses",
+        "My-Cache-Control: &",
+        CDN + "max-age=60",
+        STALE,
+        targets=("My-Cache-Control", "CDN-Cache-Control"),
+    ),
     refused("9213-2.2 no targets", CDN + "max-age=60", STALE, targets=()),
     obeyed("9213-2.2 targets of others", "Other-Cache-Control: no-store", FRESH),
-    Case("9213-2.2 must-revalidate", miss(CDN + "max-age=1, must-revalidate", CC + "stale-if-error=60"), later(1), miss(status=503)),
-    Case("9111-3.5 authorization and public", *[miss(CDN + "max-age=60, public", wants="Authorization: x"), hit(wants="Authorization: x")]),
-    Case("9111-3.5 authorization and public in cache-control alone", *[miss(CDN + "max-age=60", CC + "public", wants="Authorization: x")] * 2),
+    Case(
+        "9213-2.2 must-revalidate",
+        miss(CDN + "max-age=1, must-revalidate", CC + "stale-if-error=60"),
+        later(1),
+        miss(status=503),
+    ),
+    Case(
+        "9111-3.5 authorization and public",
+        *[miss(CDN + "max-age=60, public", wants="Authorization: x"), hit(wants="Authorization: x")],
+    ),
+    Case(
+        "9111-3.5 authorization and public in cache-control alone",
+        *[miss(CDN + "max-age=60", CC + "public", wants="Authorization: x")] * 2,
+    ),
 )
 def test_targeted(case: Case, front: str, namespace: str) -> None:
-    """CDN-Cache-Control is obeyed instead of Cache-Control and Expires, if it is a dictionary; other targets by choice."""
+    """CDN-Cache-Control takes the place of Cache-Control and Expires, if it is a dictionary; others by choice."""
     play(case, front, namespace)

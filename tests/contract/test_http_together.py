@@ -10,8 +10,9 @@ import pytest
 
 from holdfast import Layer
 from support.colours import Colour
+from support.http_clients import Got
 from support.http_steps import FRESH
-from support.http_world import Clock, Got, Says, World, colour_of
+from support.http_world import Clock, Says, World, colour_of
 from support.peeking import idle
 from support.topologies import Topology
 

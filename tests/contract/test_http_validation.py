@@ -39,7 +39,7 @@ OWN = "If-Match If-None-Match If-Modified-Since If-Unmodified-Since If-Range Ran
         )
         for line, name in [
             ("If-Modified-Since: @-9999", "If-Modified-Since"),
-            ("If-None-Match: \"z\"", "Range"),
+            ('If-None-Match: "z"', "Range"),
         ]
     ],
     Case(
@@ -86,7 +86,33 @@ OWN = "If-Match If-None-Match If-Modified-Since If-Unmodified-Since If-Range Ran
         confirmed(FRESH, sees='If-None-Match: "a"'),
         hit(),
     ),
-    Case("9111-4.3.3 a fresh error is stored", miss(BRIEF, TAG), later(1), miss(FRESH, status=500), hit(2, status=500, body=b"run 2")),
+    Case(
+        "9111-4.3.3 a fresh error is stored",
+        miss(BRIEF, TAG),
+        later(1),
+        miss(FRESH, status=500),
+        hit(2, status=500, body=b"run 2"),
+    ),
+    Case(
+        "9111-4.3.1 no validator: its own condition is passed on",
+        miss(BRIEF),
+        later(1),
+        miss(wants='If-None-Match: "x"', status=304, sees='If-None-Match: "x"'),
+        miss(FRESH),
+        hit(3),
+    ),
+    Case(
+        "9111-4.3.3 a new one for one user is not for others",
+        miss(BRIEF, TAG),
+        later(1),
+        miss(FRESH, wants="Authorization: x"),
+        miss(FRESH),
+    ),
+    Case("9111-4.3.4 a 304 to nobody", miss(status=304), miss(FRESH)),
+    Case(
+        "9111-3 stored to be validated", miss(CC + "public", TAG), confirmed(CC + "public", sees='If-None-Match: "a"')
+    ),
+    fronts=FRONTS,
 )
 def test_validation(case: Case, front: str, namespace: str) -> None:
     """What is stale is validated by the validators it has, and no 304 or 206 is for those of the client."""
@@ -96,17 +122,59 @@ def test_validation(case: Case, front: str, namespace: str) -> None:
 @cases(
     Case("9111-4.3.4 fresh again", miss(BRIEF, TAG), later(1), confirmed(FRESH, TAG, has="Age: 0"), hit(has=FRESH)),
     Case("9111-4.3.4 for as long as before", miss(BRIEF, TAG), later(1), confirmed(TAG), hit(), later(1), confirmed()),
-    Case("9111-4.3.4 as of its date", miss(BRIEF, TAG, "Date: @+0"), later(5), confirmed("Date: @+5"), hit(has="Date: @+5\nAge: 0")),
+    Case(
+        "9111-4.3.4 as of its date",
+        miss(BRIEF, TAG, "Date: @+0"),
+        later(5),
+        confirmed("Date: @+5"),
+        hit(has="Date: @+5\nAge: 0"),
+    ),
     Case("9111-4.3.4 a 304 without a date", miss(BRIEF, TAG, "Date: @+0"), later(5), confirmed(), hit(has="Age: 0")),
     Case("9111-4.3.4 a 304 with an age", miss(FRESH, TAG), later(3600), confirmed("Age: 10"), hit(has="Age: 10")),
-    Case("9111-4.3.4 an age of before is over", miss(FRESH, TAG, "Age: 3600"), confirmed(has="Age: 0"), hit(has="Age: 0")),
-    Case("9111-4.3.4 expires", miss("Expires: @+1", TAG, "Date: @+0"), later(1), confirmed("Expires: @+60", "Date: @+1"), hit()),
+    Case(
+        "9111-4.3.4 an age of before is over", miss(FRESH, TAG, "Age: 3600"), confirmed(has="Age: 0"), hit(has="Age: 0")
+    ),
+    Case(
+        "9111-4.3.4 expires",
+        miss("Expires: @+1", TAG, "Date: @+0"),
+        later(1),
+        confirmed("Expires: @+60", "Date: @+1"),
+        hit(),
+    ),
     *[
-        Case(f"9111-3.2 {name} is updated", miss(BRIEF, TAG, f"{name}: 1"), later(1), confirmed(f"{name}: 2", has=f"{name}: 2"), confirmed(has=f"{name}: 2") if name == "Cache-Control" else hit(has=f"{name}: 2"))
-        for name in ["X-Test", "Server", "Content-Foo", "X-Content-Foo", "Allow", "Content-Disposition", "Content-Location", "Content-Security-Policy", "Content-Type", "Content-Language", "X-Frame-Options", "Set-Cookie2", "Link", "Warning", "Clear-Site-Data"]
+        Case(
+            f"9111-3.2 {name} is updated",
+            miss(BRIEF, TAG, f"{name}: 1"),
+            later(1),
+            confirmed(f"{name}: 2", has=f"{name}: 2"),
+            confirmed(has=f"{name}: 2") if name == "Cache-Control" else hit(has=f"{name}: 2"),
+        )
+        for name in [
+            "X-Test",
+            "Server",
+            "Content-Foo",
+            "X-Content-Foo",
+            "Allow",
+            "Content-Disposition",
+            "Content-Location",
+            "Content-Security-Policy",
+            "Content-Type",
+            "Content-Language",
+            "X-Frame-Options",
+            "Set-Cookie2",
+            "Link",
+            "Warning",
+            "Clear-Site-Data",
+        ]
     ],
     *[
-        Case(f"9111-3.2 {line.partition(':')[0]} is not", miss(BRIEF, TAG, first), later(1), confirmed(line, lacks=gone, has=has), hit(lacks=gone, has=has))
+        Case(
+            f"9111-3.2 {line.partition(':')[0]} is not",
+            miss(BRIEF, TAG, first),
+            later(1),
+            confirmed(line, lacks=gone, has=has),
+            hit(lacks=gone, has=has),
+        )
         for first, line, gone, has in [
             ("Content-Length: 5", "Content-Length: 99", "", "Content-Length: 5"),
             ("X-A: 1", "Connection: close", "Connection", "X-A: 1"),
@@ -123,10 +191,45 @@ def test_validation(case: Case, front: str, namespace: str) -> None:
         confirmed("X-A: 3", "x-a: 4", "X-New: 5"),
         hit(has="X-A: 3, 4\nX-B: 0\nX-New: 5"),
     ),
-    Case("9111-4.3.4 a 304 says no-store", miss(BRIEF, TAG), later(1), confirmed(CC + "no-store"), miss(FRESH, hides=OWN)),
-    Case("9111-4.3.4 a 304 says private", miss(BRIEF, TAG), later(1), confirmed(CC + "private"), miss(FRESH, hides=OWN)),
+    Case(
+        "9111-4.3.4 a 304 says no-store", miss(BRIEF, TAG), later(1), confirmed(CC + "no-store"), miss(FRESH, hides=OWN)
+    ),
+    Case(
+        "9111-4.3.4 a 304 says private", miss(BRIEF, TAG), later(1), confirmed(CC + "private"), miss(FRESH, hides=OWN)
+    ),
     Case("9111-4.3.4 another weak etag of the same", miss(BRIEF, TAG), later(1), confirmed(WEAK, FRESH), hit()),
     Case("9111-4.3.4 the same date", miss(BRIEF, DATE), later(1), confirmed(DATE, FRESH), hit()),
+    Case(
+        "9111-4.3.4 a 304 says that nothing matches any more",
+        miss(BRIEF, TAG),
+        later(1),
+        confirmed(FRESH, "Vary: *"),
+        miss(FRESH, hides=OWN),
+    ),
+    Case("9111-4.3.4 a 304 with an old age", miss(FRESH, TAG), later(3600), confirmed("Age: 99999"), confirmed(FRESH)),
+    Case(
+        "9111-7.3 a 304 with a cookie, strip",
+        miss(BRIEF, TAG),
+        later(1),
+        confirmed(FRESH, "Set-Cookie: a=1"),
+        hit(lacks="Set-Cookie"),
+        set_cookie="strip",
+    ),
+    Case(
+        "9111-7.3 a 304 with a cookie, by default",
+        miss(BRIEF, TAG),
+        later(1),
+        confirmed(FRESH, "Set-Cookie: a=1"),
+        miss(FRESH, hides=OWN),
+    ),
+    Case(
+        "9111-7.3 a 304 with a cookie, refuse",
+        miss(CC + "public, max-age=1", TAG),
+        later(1),
+        confirmed("Set-Cookie: a=1"),
+        miss(FRESH, hides=OWN),
+        set_cookie="refuse",
+    ),
 )
 def test_updates(case: Case, front: str, namespace: str) -> None:
     """A 304 brings the fields of the stored response up to date, and its freshness begins anew."""
@@ -138,7 +241,15 @@ def refused(name: str, stored: str, *says: str) -> Case:
     from support.http_steps import Step
     from support.http_world import Says
 
-    again = Step("GET /", (), (Says((*says, "X-A: 2"), 304), Says((FRESH, 'ETag: "n"'))), 200, b"run 3", lacks=("X-A",), told="fwd=")
+    again = Step(
+        "GET /",
+        (),
+        (Says((*says, "X-A: 2"), 304), Says((FRESH, 'ETag: "n"'))),
+        200,
+        b"run 3",
+        lacks=("X-A",),
+        told="fwd=",
+    )
     return Case(name, miss(BRIEF, stored), later(1), again, hit(3, has='ETag: "n"', lacks="X-A"))
 
 
@@ -148,6 +259,7 @@ def refused(name: str, stored: str, *says: str) -> Case:
     refused("9111-4.3.4 another weak etag", TAG, 'ETag: W/"other"'),
     refused("9111-4.3.4 another date", DATE, "Last-Modified: @-5"),
     refused("9111-4.3.4 an etag where a date is stored", DATE, 'ETag: "a"'),
+    fronts=FRONTS,
 )
 def test_a_304_about_another(case: Case, front: str, namespace: str) -> None:
     """A 304 that is about nothing that is stored updates nothing, and the app is asked without a condition."""
@@ -155,74 +267,36 @@ def test_a_304_about_another(case: Case, front: str, namespace: str) -> None:
 
 
 @cases(
-    Case("9111-4.3.2 an etag", miss(FRESH, TAG), hit(wants='If-None-Match: "a"', status=304, has=TAG)),
-    Case("9111-4.3.2 weak for strong", miss(FRESH, TAG), hit(wants='If-None-Match: W/"a"', status=304, has=TAG)),
-    Case("9111-4.3.2 strong for weak", miss(FRESH, WEAK), hit(wants='If-None-Match: "a"', status=304)),
-    Case("9111-4.3.2 another etag", miss(FRESH, TAG), hit(wants='If-None-Match: "b"')),
-    Case("9111-4.3.2 in a list", miss(FRESH, TAG), hit(wants='If-None-Match: "x",W/"a" , "y"', status=304)),
-    Case("9111-4.3.2 in a second line", miss(FRESH, TAG), hit(wants='If-None-Match: "x"\nIf-None-Match: "a"', status=304)),
-    Case("9111-4.3.2 none in a list", miss(FRESH, TAG), hit(wants='If-None-Match: "x", "y"')),
-    Case("9111-4.3.2 any", miss(FRESH, TAG), hit(wants="If-None-Match: *", status=304)),
-    Case("9111-4.3.2 any, without an etag", miss(FRESH), hit(wants="If-None-Match: *", status=304)),
-    Case("9111-4.3.2 without quotes", miss(FRESH, TAG), hit(wants="If-None-Match: a")),
-    Case("9111-4.3.2 other capitals", miss(FRESH, TAG), hit(wants='If-None-Match: "A"')),
-    Case("9111-4.3.2 a small w", miss(FRESH, TAG), hit(wants='If-None-Match: w/"b"')),
-    Case("9111-4.3.2 an etag of commas", miss(FRESH, 'ETag: "a,b"'), hit(wants='If-None-Match: "a,b"', status=304)),
-    Case("9111-4.3.2 an etag where none is stored", miss(FRESH), hit(wants='If-None-Match: "a"')),
-    Case("9111-4.3.2 an empty one", miss(FRESH, TAG), hit(wants="If-None-Match: ")),
-    Case("9111-4.3.2 the same date", miss(FRESH, DATE), hit(wants="If-Modified-Since: @-1000", status=304)),
-    Case("9111-4.3.2 a later date", miss(FRESH, DATE), hit(wants="If-Modified-Since: @-999", status=304)),
-    Case("9111-4.3.2 an earlier date", miss(FRESH, DATE), hit(wants="If-Modified-Since: @-1001")),
     Case(
-        "9111-4.3.2 a date in another form",
-        miss(FRESH, "Last-Modified: Mon, 21 Sep 2026 14:13:20 GMT"),
-        hit(wants="If-Modified-Since: Monday, 21-Sep-26 14:13:20 GMT", status=304),
-        hit(wants="If-Modified-Since: Mon Sep 21 14:13:19 2026"),
+        "9110-9.3.2 from a GET",
+        miss(FRESH, "Content-Length: 5", "X-A: 1"),
+        hit(to="HEAD /", has="Content-Length: 5\nX-A: 1\nAge: 0"),
     ),
-    Case("9111-4.3.2 a date that is none", miss(FRESH, DATE), hit(wants="If-Modified-Since: yesterday")),
-    Case("9111-4.3.2 against the date", miss(FRESH, "Date: @-10"), hit(wants="If-Modified-Since: @-10", status=304), hit(wants="If-Modified-Since: @-11")),
-    Case("9111-4.3.2 against the receipt", miss(FRESH), later(5), hit(wants="If-Modified-Since: @+0", status=304), hit(wants="If-Modified-Since: @-1")),
-    Case("9110-13.2.2 if-none-match comes first", miss(FRESH, TAG, DATE), hit(wants='If-None-Match: "b"\nIf-Modified-Since: @+0')),
-    Case("9110-13.2.2 the other way", miss(FRESH, TAG, DATE), hit(wants='If-None-Match: "a"\nIf-Modified-Since: @-9999', status=304)),
-    Case("9110-13.2.1 not for a 404", miss(FRESH, TAG, status=404), hit(wants='If-None-Match: "a"', status=404, body=b"run 1")),
-    Case("9110-13.2.1 not for a redirection", miss(FRESH, TAG, status=301), hit(wants='If-None-Match: "a"', status=301, body=b"run 1")),
-    Case("9111-4.3.2 of a HEAD", miss(FRESH, TAG), hit(to="HEAD /", wants='If-None-Match: "a"', status=304)),
-    Case(
-        "9110-15.4.5 the fields of a 304",
-        miss(FRESH, TAG, DATE, "Date: @+0", "Vary: X-A", "Expires: @+9", "Content-Location: /x", "Content-Type: text/x", "Content-Length: 5", "X-B: 1"),
-        later(3),
-        hit(
-            wants='If-None-Match: "a"',
-            status=304,
-            has=f"{TAG}\nDate: @+0\nVary: X-A\n{FRESH}\nExpires: @+9\nContent-Location: /x\nAge: 3",
-            lacks="Content-Length\nContent-Type\nLast-Modified",
-        ),
-    ),
-    Case("9110-15.4.5 a date where there is no etag", miss(FRESH, DATE), hit(wants="If-Modified-Since: @+0", status=304, has=DATE)),
-    Case("9111-4.3.2 if-match is the app's", miss(FRESH, TAG), miss(wants='If-Match: "b"', sees='If-Match: "b"', status=412), hit()),
-    Case("9111-4.3.2 if-unmodified-since is the app's", miss(FRESH, DATE), miss(wants="If-Unmodified-Since: @-9999", sees="If-Unmodified-Since: @-9999", status=412), hit()),
-    Case("9111-4.3.2 nothing stored, a condition is passed on", miss(TAG, wants='If-None-Match: "a"', sees='If-None-Match: "a"', status=304), miss(FRESH)),
-    Case("9111-4.3.2 so is a date", miss(wants="If-Modified-Since: @-5", sees="If-Modified-Since: @-5", status=304), miss(FRESH)),
-    Case("9111-4.3.2 if the app sends it all, it is stored", miss(FRESH, TAG, wants='If-None-Match: "b"'), hit()),
-)
-def test_conditions_of_clients(case: Case, front: str, namespace: str) -> None:
-    """A client's If-None-Match and If-Modified-Since are evaluated on what is stored; the others are the app's."""
-    play(case, front, namespace)
-
-
-@cases(
-    Case("9110-9.3.2 from a GET", miss(FRESH, "Content-Length: 5", "X-A: 1"), hit(to="HEAD /", has="Content-Length: 5\nX-A: 1\nAge: 0")),
     Case("9110-9.3.2 with the length that was counted", miss(FRESH), hit(to="HEAD /", has="Content-Length: 5")),
     Case("9110-9.3.2 nothing stored", miss(FRESH, to="HEAD /"), miss(FRESH), hit(2)),
-    Case("9111-4.3.5 one that agrees freshens it", miss(BRIEF, TAG, "Content-Length: 5"), later(1), miss(FRESH, TAG, "Content-Length: 5", "X-A: 1", to="HEAD /"), hit(has="X-A: 1")),
+    Case(
+        "9111-4.3.5 one that agrees freshens it",
+        miss(BRIEF, TAG, "Content-Length: 5"),
+        later(1),
+        miss(FRESH, TAG, "Content-Length: 5", "X-A: 1", to="HEAD /"),
+        hit(has="X-A: 1"),
+    ),
     *[
-        Case(f"9111-4.3.5 one with another {name} outdates it", miss(FRESH, TAG, DATE, "Content-Length: 5"), miss(FRESH, other, to="HEAD /", wants=CC + "no-cache"), miss(FRESH, body=b"x"))
+        Case(
+            f"9111-4.3.5 one with another {name} outdates it",
+            miss(FRESH, TAG, DATE, "Content-Length: 5"),
+            miss(FRESH, other, to="HEAD /", wants=CC + "no-cache"),
+            miss(FRESH, body=b"x"),
+        )
         for name, other in [("etag", 'ETag: "b"'), ("date", "Last-Modified: @-1"), ("length", "Content-Length: 6")]
     ],
-    Case("9111-4.3.5 so does a 410", miss(FRESH, TAG), miss(to="HEAD /", wants=CC + "no-cache", status=410), miss(FRESH)),
+    Case(
+        "9111-4.3.5 so does a 410", miss(FRESH, TAG), miss(to="HEAD /", wants=CC + "no-cache", status=410), miss(FRESH)
+    ),
     Case("9111-4.3.5 not an error", miss(FRESH, TAG), miss(to="HEAD /", wants=CC + "no-cache", status=500), hit()),
     Case("9111-4.3.4 a 304 to a HEAD", miss(BRIEF, TAG), later(1), confirmed(FRESH, TAG, to="HEAD /", body=b""), hit()),
     Case("9110-9.3.2 only-if-cached", miss(FRESH), hit(to="HEAD /", wants=CC + "only-if-cached")),
+    fronts=FRONTS,
 )
 def test_head(case: Case, front: str, namespace: str) -> None:
     """HEAD is answered from a stored GET; what the app answers to one may outdate that, and is not stored."""
@@ -234,6 +308,14 @@ def test_head(case: Case, front: str, namespace: str) -> None:
     Case("9110-8.8.3 the app's is kept", miss(FRESH, TAG, has=TAG), hit(has=TAG), etag=True),
     Case("9110-8.8.3 not if it is not stored", miss(CC + "no-store", lacks="ETag"), etag=True),
     Case("9110-8.8.3 off by default", miss(FRESH, lacks="ETag"), hit(lacks="ETag")),
+    Case(
+        "9110-13.1.2 an app is not asked about what it did not send",
+        miss(BRIEF),
+        later(1),
+        miss(FRESH, hides=OWN),
+        etag=True,
+    ),
+    fronts=FRONTS,
 )
 def test_etags_of_ours(case: Case, front: str, namespace: str) -> None:
     """By choice a stored response without an ETag is given a strong one; nothing that is not stored is changed."""

@@ -46,7 +46,11 @@ def unlike(name: str, vary: str, first: str, second: str) -> Case:
     Case("9111-4.1 a star never matches", *[miss(FRESH, "Vary: *")] * 2),
     Case("9111-4.1 a star among others", *[miss(FRESH, "Vary: X-A, *", wants=ONE)] * 2),
     Case("9111-4.1 a star in another line", *[miss(FRESH, VARY, "Vary: *", wants=ONE)] * 2),
-    Case("9111-4.1 lists in two lines", miss(FRESH, VARY, "Vary: X-B", wants=ONE), miss(FRESH, VARY, "Vary: X-B", wants="X-B: 1")),
+    Case(
+        "9111-4.1 lists in two lines",
+        miss(FRESH, VARY, "Vary: X-B", wants=ONE),
+        miss(FRESH, VARY, "Vary: X-B", wants="X-B: 1"),
+    ),
     Case("9111-4.1 a name that is none", *[miss(FRESH, "Vary: X A")] * 2),
     Case("9111-4.1 an empty vary", miss(FRESH, "Vary: ", wants=ONE), hit(wants=TWO)),
     Case(
@@ -86,7 +90,9 @@ def unlike(name: str, vary: str, first: str, second: str) -> Case:
         "9111-4.3.1 the etags of all variants are sent, and the 304 says which",
         miss(FRESH, VARY, 'ETag: "1"', wants=ONE),
         miss(FRESH, VARY, 'ETag: "2"', wants=TWO),
-        confirmed('ETag: "1"', FRESH, VARY, wants="X-A: 3", run=1, sees='If-None-Match: "2", "1"', hides="If-Modified-Since"),
+        confirmed(
+            'ETag: "1"', FRESH, VARY, wants="X-A: 3", run=1, sees='If-None-Match: "2", "1"', hides="If-Modified-Since"
+        ),
         hit(1, wants="X-A: 3"),
         hit(1, wants=ONE),
         hit(2, wants=TWO),
@@ -98,9 +104,22 @@ def unlike(name: str, vary: str, first: str, second: str) -> Case:
         hit(1, wants=ONE),
         hit(2, wants=TWO),
     ),
-    Case("9111-4.1 vary of a 304", miss(CC + "max-age=1", 'ETag: "1"'), later(1), confirmed(FRESH, VARY, wants=ONE), hit(1, wants=ONE), miss(FRESH, wants=TWO)),
+    Case(
+        "9111-4.1 vary of a 304",
+        miss(CC + "max-age=1", 'ETag: "1"'),
+        later(1),
+        confirmed(FRESH, VARY, wants=ONE),
+        hit(1, wants=ONE),
+        miss(FRESH, wants=TWO),
+    ),
     Case("9111-4.1 vary by choice", miss(FRESH, wants=ONE), miss(FRESH, wants=TWO), hit(1, wants=ONE), vary=("X-A",)),
-    Case("9111-4.1 names taken out", miss(FRESH, "Vary: X-A, X-B", wants=ONE), hit(wants=TWO), miss(FRESH, "Vary: X-A, X-B", wants="X-B: 1"), ignore_vary=("x-a",)),
+    Case(
+        "9111-4.1 names taken out",
+        miss(FRESH, "Vary: X-A, X-B", wants=ONE),
+        hit(wants=TWO),
+        miss(FRESH, "Vary: X-A, X-B", wants="X-B: 1"),
+        ignore_vary=("x-a",),
+    ),
     Case("9111-4.1 a star is not taken out", *[miss(FRESH, "Vary: *, X-A")] * 2, ignore_vary=("X-A",)),
 )
 def test_vary(case: Case, front: str, namespace: str) -> None:
@@ -158,7 +177,12 @@ def uncached(name: str, wants: str, to: str = "GET /", **options: object) -> Cas
     apart("9110-7.1 a path by a field", "GET /", "GET /", "", "X-Original-URL: /admin"),
     apart("7239-4 a host by forwarded", "GET /", "GET /", "", "Forwarded: host=evil.example"),
     same("7239-4 forwarded without host or proto", "GET /", "GET /", "", "Forwarded: for=192.0.2.1"),
-    same("9111-2 parameters that do not matter", "GET /?utm_a=1&x=1&fbclid=2", "GET /?x=1&utm_b=3", ignore_query=("utm_*", "fbclid")),
+    same(
+        "9111-2 parameters that do not matter",
+        "GET /?utm_a=1&x=1&fbclid=2",
+        "GET /?x=1&utm_b=3",
+        ignore_query=("utm_*", "fbclid"),
+    ),
     apart("9111-2 parameters that do", "GET /?utm_a=1&x=1", "GET /?x=2&utm_a=1", ignore_query=("utm_*",)),
     apart("9111-2 cookies by choice", "GET /", "GET /", "Cookie: ab=1; x=1", "Cookie: ab=2; x=1", cookies=("ab",)),
     same("9111-2 other cookies", "GET /", "GET /", "Cookie: ab=1; x=1", "Cookie: x=2; ab=1", cookies=("ab",)),

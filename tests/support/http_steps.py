@@ -15,7 +15,8 @@ from typing import Any, Final
 import pytest
 
 from holdfast import Layer
-from support.http_world import FRONTS, Got, Says, World, colour_of
+from support.http_clients import Got
+from support.http_world import Says, World, colour_of
 from support.peeking import idle
 
 FRESH: Final = "Cache-Control: max-age=3600"
@@ -170,13 +171,18 @@ def purge(*urls: str) -> Step:
     return Step(purges=urls)
 
 
-def cases(*all_of: Case) -> Any:
-    """Return the mark that runs a test with each case in each front."""
+def cases(*all_of: Case, fronts: Sequence[str] = ("asgi", "wsgi")) -> Any:
+    """Return the mark that runs a test with each case in each front.
+
+    Args:
+        all_of: the cases.
+        fronts: some of `FRONTS`; all of them where it matters how a body comes.
+    """
     ids = [each.name.replace(" ", "-") for each in all_of]
     assert len(set(ids)) == len(ids), sorted(each for each in ids if ids.count(each) > 1)
 
     def mark(test: Any) -> Any:
-        return pytest.mark.parametrize("front", FRONTS)(pytest.mark.parametrize("case", all_of, ids=ids)(test))
+        return pytest.mark.parametrize("front", fronts)(pytest.mark.parametrize("case", all_of, ids=ids)(test))
 
     return mark
 

@@ -1,4 +1,4 @@
-"""A small HTTP world: an app that answers from a script, a cache in front of it, a client, and a clock that stands still.
+"""A small HTTP world: an app that answers from a script, a cache before it, a client, and a clock that stands still.
 
 It is played in each of the fronts: the ASGI middleware, and the WSGI middleware over apps that return lists or
 generators. `support.http_steps` has the words for what happens in it.
@@ -6,12 +6,10 @@ generators. `support.http_steps` has the words for what happens in it.
 
 from __future__ import annotations
 
-import asyncio
-import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import holdfast.asgi
 import holdfast.wsgi
@@ -19,6 +17,7 @@ from holdfast import Layer
 from holdfast.policy.http.dates import format_date
 from holdfast.policy.http.fields import Fields
 from support.colours import Colour, _drive
+from support.http_clients import AppError, Got, Pairs, ask_asgi, ask_wsgi
 
 FRONTS: Final = ("asgi", "wsgi", "wsgi-lazy")
 """The ASGI middleware; the WSGI middleware and an app that returns lists; the same and one that returns generators."""
@@ -26,17 +25,12 @@ HOST: Final = "shop.example"
 NOW: Final = 1_790_000_000.0
 """When each world begins, Unix seconds."""
 
-Pairs: TypeAlias = tuple[tuple[str, str], ...]
 _RELATIVE: Final = re.compile(r"@([+-]\d+)")
 
 
 def colour_of(front: str) -> Colour:
     """Return the colour of a front's code."""
     return Colour("async" if front == "asgi" else "sync")
-
-
-class AppFailed(Exception):
-    """What the app raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +47,6 @@ class Says:
     pieces: int = 1
     gate: Any = None
     """Where the app waits before it answers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Got:
-    """What the app or the client got."""
-
-    line: str
-    """Method and target of a request, the status of a response."""
-    fields: Fields
-    body: bytes = b""
-    error: BaseException | None = None
-
-    @property
-    def status(self) -> int:
-        """The status of a response."""
-        return int(self.line)
 
 
 class Clock:
@@ -128,19 +106,23 @@ class Origin:
 
     async def asgi(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer as an ASGI app."""
-        target = scope["raw_path"].decode("latin-1") + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
+        target = scope["raw_path"].decode("latin-1") + (
+            "?" + scope["query_string"].decode() if scope["query_string"] else ""
+        )
         pairs = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
         says, fields, pieces = self.next(f"{scope['method']} {target}", pairs)
         if says.gate is not None:
             await says.gate.passed()
         if says.fails == "first":
-            raise AppFailed
+            raise AppError
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]
         await send({"type": "http.response.start", "status": says.status, "headers": raw})
         for at, piece in enumerate(pieces):
             if says.fails and at == 1:
-                raise AppFailed
-            await send({"type": "http.response.body", "body": piece, "more_body": at + 1 < len(pieces) or bool(says.fails)})
+                raise AppError
+            await send(
+                {"type": "http.response.body", "body": piece, "more_body": at + 1 < len(pieces) or bool(says.fails)}
+            )
 
     def wsgi(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer as a WSGI app."""
@@ -155,11 +137,11 @@ class Origin:
         if says.gate is not None:
             _drive(says.gate.passed())
         if says.fails == "first":
-            raise AppFailed
+            raise AppError
         start_response(f"{says.status} Scripted", list(fields))
         for at, piece in enumerate(pieces):
             if says.fails and at == 1:
-                raise AppFailed
+                raise AppError
             yield piece
 
 
@@ -210,113 +192,3 @@ class World:
         if self.front == "asgi":
             return await ask_asgi(self.cache, method, target, pairs, scheme=scheme)
         return ask_wsgi(self.cache, method, target, pairs, scheme=scheme)
-
-
-def scope_of(method: str, target: str, pairs: Pairs, *, scheme: str = "http") -> dict[str, Any]:
-    """Return the scope of a request, as a server makes it."""
-    path, _, query = target.partition("?")
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.1",
-        "method": method,
-        "scheme": scheme,
-        "path": path,
-        "raw_path": path.encode("latin-1"),
-        "query_string": query.encode("latin-1"),
-        "root_path": "",
-        "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
-        "client": ("192.0.2.1", 40000),
-        "server": ("192.0.2.2", 80),
-    }
-
-
-async def ask_asgi(app: Any, method: str, target: str, pairs: Pairs, *, scheme: str = "http") -> Got:
-    """Send a request to an ASGI app, and check that its answer is one message after the other as it should be."""
-    messages: list[dict[str, Any]] = []
-    asked = False
-
-    async def receive() -> dict[str, Any]:
-        nonlocal asked
-        if asked:
-            await asyncio.Event().wait()
-        asked = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: dict[str, Any]) -> None:
-        assert not messages or messages[-1].get("more_body", True), f"a message behind the last one: {message}"
-        assert bool(messages) == (message["type"] == "http.response.body"), f"out of order: {message}"
-        messages.append(message)
-
-    error: BaseException | None = None
-    try:
-        await app(scope_of(method, target, pairs, scheme=scheme), receive, send)
-    except Exception as raised:
-        error = raised
-    if error is None:
-        assert messages, "no answer"
-        assert messages[-1].get("more_body", False) is False, "no last message"
-    if not messages:
-        return Got("0", Fields(()), b"", error)
-    fields = Fields((name.decode("latin-1"), value.decode("latin-1")) for name, value in messages[0]["headers"])
-    body = b"".join(message.get("body", b"") for message in messages[1:])
-    return Got(str(messages[0]["status"]), fields, body, error)
-
-
-def environ_of(method: str, target: str, pairs: Pairs, *, scheme: str = "http") -> dict[str, Any]:
-    """Return the environ of a request, as a server makes it."""
-    path, _, query = target.partition("?")
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": query,
-        "REQUEST_URI": target,
-        "SERVER_NAME": "192.0.2.2",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scheme,
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-    }
-    for name, value in pairs:
-        variable = "HTTP_" + name.upper().replace("-", "_")
-        sign = "; " if variable == "HTTP_COOKIE" else ", "
-        environ[variable] = f"{environ[variable]}{sign}{value}" if variable in environ else value
-    return environ
-
-
-def ask_wsgi(app: Any, method: str, target: str, pairs: Pairs, *, scheme: str = "http") -> Got:
-    """Send a request to a WSGI app, and check that it starts its answer before its body, and once."""
-    started: list[tuple[str, Fields]] = []
-    written: list[bytes] = []
-
-    def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
-        assert not started or exc_info is not None, "start_response was called twice"
-        assert type(fields) is list
-        started.append((status, Fields(fields)))
-        return written.append
-
-    error: BaseException | None = None
-    body: Any = ()
-    try:
-        body = app(environ_of(method, target, pairs, scheme=scheme), start_response)
-        for piece in body:
-            assert started, "a body before start_response"
-            written.append(piece)
-    except AppFailed as raised:
-        error = raised
-    finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-    if error is None:
-        assert started, "no answer"
-    if not started:
-        return Got("0", Fields(()), b"", error)
-    status, fields = started[-1]
-    return Got(status[:3], fields, b"".join(written), error)

@@ -302,6 +302,8 @@ def test_what_bypasses_the_store_is_left_alone() -> None:
         [FRESH, "Age: 50", "Connection: AGE"],
         [FRESH, "Date: @-50", "Connection: date"],
         [FRESH, "CDN-Cache-Control: no-cache, max-age=1", "Connection: CDN-Cache-Control"],
+        *[[FRESH, MODIFIED, TAG, f"Connection: {name}"] for name in ("etag", "last-modified")],
+        ["Cache-Control: public, max-age=60", "Set-Cookie: a=b", "Connection: set-cookie"],
         [FRESH, "Cache-Control: no-cache\x00"],
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ from holdfast.policy.http.stored import (
     joined,
     remaining,
 )
-from holdfast.policy.http.variants import is_for, variant_of
+from holdfast.policy.http.variants import is_for, is_sound_page, variant_of
 from support.http_rfc import NOW, RULES, request_of, stored_of
 
 ODD: Pairs = (("X-\xe9", "\xff\x80 \t,"), ("x-a", ""), ("X-A", '"'), ("", "\x00\r\n"))
@@ -104,6 +106,29 @@ def test_9111_4_1_what_is_stored_is_for_requests_like_its_own() -> None:
         assert not is_for(stored, request_of("Accept-Language: de", extras=other))
     assert not is_for(stored_of(), request_of(extras=extras))
     assert is_for(stored_of(), request_of("Accept-Language: en", "Cookie: a"))
+
+
+def test_a_page_that_somebody_else_has_written_is_looked_at() -> None:
+    """Nothing of it may break a message, or be taken for another body."""
+    good = stored_of("X-A: 1", "X-B: \xff", names=("x-a",))
+    elsewhere = msgspec.structs.replace(good, body=None, size=2**40)
+    assert is_sound_page(Page())
+    assert is_sound_page(Page((good, elsewhere)))
+    changes: list[dict[str, Any]] = [
+        *[{"status": status} for status in (-1, 0, 199, 600)],
+        *[
+            {"fields": (*good.fields, pair)}
+            for pair in (("X A", "1"), ("", ""), ("X-A", "1\r\nX-B: 2"), ("X-A", "\u0100"))
+        ],
+        *[{"size": size} for size in (7, 9, -1)],
+        *[{"names": names} for names in ((), ("x-a", "x-b"))],
+        {"values": ()},
+    ]
+    for change in changes:
+        assert not is_sound_page(Page((good, msgspec.structs.replace(good, **change))))
+        assert not is_sound_page(Page((msgspec.structs.replace(good, **change), good)))
+    for status in (200, 599):
+        assert is_sound_page(Page((msgspec.structs.replace(good, status=status),)))
 
 
 def test_a_stored_response_is_made_ready() -> None:

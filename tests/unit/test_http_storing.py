@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +15,7 @@ from holdfast.policy.http.receiving import Head, Relayed, receive
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Stored
-from holdfast.policy.http.storing import kept_fields, reason_against, reason_at_sight, without_cookies
+from holdfast.policy.http.storing import UNDERSTOOD, kept_fields, reason_against, reason_at_sight, without_cookies
 from support.http_rfc import (
     GUESSABLE,
     NOW,
@@ -116,6 +118,8 @@ def test_9111_5_2_2_3_must_understand() -> None:
         assert reason(line, status=status) == "status-not-understood"
         assert reason("Cache-Control: must-understand, max-age=60", status=status) == "status-not-understood"
     assert reason("Cache-Control: must-understand, private, max-age=60") == "private"
+    assert {*range(200), 206, 304, *UNDERSTOOD} >= {*HTTPStatus} - {HTTPStatus.IM_A_TEAPOT}
+    assert {*HTTPStatus} >= UNDERSTOOD
 
 
 @pytest.mark.parametrize("allowing", ["public", "must-revalidate", "s-maxage=60"])

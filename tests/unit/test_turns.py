@@ -91,7 +91,7 @@ def test_a_process_that_was_forked_has_none_of_its_parents_turns() -> None:
 def test_a_fork_in_the_middle_of_taking_does_not_block_the_child() -> None:
     """The lock of the parent may be held by a thread that the child does not have."""
     turns, dead, own = Turns(), turn(alive=False), turn()
-    turns._lock.acquire()
+    turns._lock.acquire()  # pyright: ignore[reportPrivateUsage] - as a thread of the parent has it
     turns.after_fork()
     turns.take("k", dead)
     assert turns.take("k", own) is own
@@ -104,7 +104,7 @@ def test_of_many_threads_one_has_the_turn(alive: bool) -> None:
     barrier = threading.Barrier(count)
 
     def take(turns: list[Turns], mine: list[Turn]) -> list[Turn]:
-        found = []
+        found: list[Turn] = []
         for each, own in zip(turns, mine, strict=True):
             barrier.wait()
             found.append(each.take("k", own))

@@ -9,12 +9,16 @@ from functools import partial
 from typing import Any, TypeAlias, Unpack
 
 from holdfast.asgi.http_relay import Message, Relay, Send, send_answer
-from holdfast.asgi.http_scopes import Scope, relayed, request_of
+from holdfast.asgi.http_scopes import Scope, ScopeFields, fields_of, is_usual, place_of, relayed
+from holdfast.asgi.http_short import HotPage, PassingSend, Sight, send_hot
+from holdfast.core.http_caching import HttpCaching
 from holdfast.core.http_exchange import Exchange, Outcome
 from holdfast.engine import Engine
 from holdfast.layer import Layer
+from holdfast.policy.http.request import Request
 from holdfast.web.http_answers import answer, timeout
 from holdfast.web.http_options import HttpCacheOptions, WebCache
+from holdfast.web.http_requests import Place
 
 Receive: TypeAlias = Callable[[], Awaitable[Any]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
@@ -78,25 +82,65 @@ class CacheMiddleware:
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[HttpCacheOptions]) -> None:
         self.app = app
         self._cache = WebCache(layer, options)
+        self._sight = Sight(self._cache.rules)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request from what is stored, or let the app answer."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        opened = self._cache.open()
-        request = None if opened is None else request_of(scope, self._cache.keying, opened[2])
-        if opened is None or request is None:
+        cache = self._cache
+        opened = cache.open()
+        values = fields_of(scope)
+        place = None if opened is None else place_of(scope, opened[2], values)
+        if opened is None or place is None:
             await self.app(scope, receive, send)
             return
         engine, caching, _ = opened
+        usual = is_usual(values)
+        short = usual and cache.is_short and scope["method"] == "GET"
+        if short and place.hot is not None:
+            if await send_hot(place.hot, caching, engine.asyncio, send, cache.hit):
+                return
+            place.hot = None
+        request = cache.keying.request(scope["method"], place, ScopeFields(values), usual=usual)
+        if request is None:
+            await self.app(scope, receive, send)
+        elif short and caching.passes(engine.asyncio, request):
+            await self._pass(engine, caching, request, scope, receive, send)
+        else:
+            await self._answer(engine, caching, request, place if short else None, scope, receive, send)
+
+    async def _answer(
+        self,
+        engine: Engine,
+        caching: HttpCaching,
+        request: Request,
+        place: Place | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Answer a request from what is stored, or let the app answer."""
         found = await caching.open(engine.asyncio, request, partial(self._prepare, scope))
         if isinstance(found, Exchange):
             await self._forward(engine, found, scope, receive, send)
         elif isinstance(found, Outcome):
             await send_answer(send, answer(self._cache, request, found, engine.asyncio.now()))
+            if place is not None and not (found.stale or found.forwarded):
+                place.hot = _hot(caching, place.key, found)
         else:
             await send_answer(send, timeout(self._cache, request))
+
+    async def _pass(
+        self, engine: Engine, caching: HttpCaching, request: Request, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let the app answer what is known not to be stored."""
+
+        def detour() -> Relay:
+            return Relay(self._cache, engine, caching.passed(engine.asyncio, request), send)
+
+        await self.app(relayed(scope, None), receive, PassingSend(send, self._sight, self._cache.passed, detour))
 
     async def _forward(self, engine: Engine, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer, as often as that is needed."""
@@ -117,6 +161,7 @@ class CacheMiddleware:
                 continue
             if not relay.ended:
                 await exchange.broken(None, begun=True)
+                await relay.finish()
             return
 
     def _prepare(self, scope: Scope) -> Callable[[Exchange], Awaitable[None]]:
@@ -142,6 +187,13 @@ class CacheMiddleware:
             await self._forward(opened[0], exchange, scope, receive, _drop)
         finally:
             over.set()
+
+
+def _hot(caching: HttpCaching, key: str, outcome: Outcome) -> HotPage | None:
+    """Return what serves a page again by the short way, if it is one that only time can make stale."""
+    variant = outcome.variant
+    raw = None if variant.wire is None or variant.stored.body is None else caching.simple_page(key, variant)
+    return None if raw is None else HotPage(key, raw, variant, variant.wire, outcome.body)
 
 
 def _replayed(receive: Receive) -> Receive:

@@ -43,7 +43,7 @@ class Relay:
         self._send = send
         self._done: Next | None = None
         self._held: Message | None = None
-        """The head, while the body begins: servers do not send one earlier, and the body may give it an ETag."""
+        """The head, until the body begins: it may give the head an ETag, and others may wait for it."""
         self._pump: Pump | None = None
         self._bodiless = False
         self.again = False
@@ -139,6 +139,15 @@ class Relay:
             await self._pump.drained()
         else:
             await self._send(message)
+
+    async def finish(self) -> None:
+        """Send what is left of an answer that the app has not completed, as it would have been sent without us."""
+        held, self._held = self._held, None
+        if held is not None:
+            self.begun = True
+            await self._pass_on(held, apart=False)
+        elif self._pump is not None:
+            await self._pump.drained()
 
     async def stop(self) -> None:
         """Send nothing more."""

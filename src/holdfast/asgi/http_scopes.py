@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 from holdfast.policy.http.conditions import CONDITIONAL
 from holdfast.policy.http.fields import Pairs
-from holdfast.policy.http.request import Request
-from holdfast.web.http_requests import UNUSUAL, Keying, Place, Places
+from holdfast.web.http_requests import UNUSUAL, Place, Places
 
 Scope: TypeAlias = MutableMapping[str, Any]
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
@@ -35,22 +34,27 @@ class ScopeFields:
         return None if value is None else value.decode("latin-1")
 
 
-def request_of(scope: Scope, keying: Keying, places: Places) -> Request | None:
-    """Return a request as the cache judges it; None if the cache is not for it."""
+def fields_of(scope: Scope) -> dict[bytes, bytes]:
+    """Return the fields of a request by name, several lines of one joined."""
     raw: RawFields = scope["headers"]
     values = dict(raw)
-    if len(values) != len(raw):
-        values = _joined(raw)
+    return values if len(values) == len(raw) else _joined(raw)
+
+
+def is_usual(values: dict[bytes, bytes]) -> bool:
+    """Say whether a request has none of the fields that make it one to look at closely."""
+    return _UNUSUAL.isdisjoint(values)
+
+
+def place_of(scope: Scope, places: Places, values: dict[bytes, bytes]) -> Place | None:
+    """Return where what is stored of a request's URL is; None if it cannot be told for certain what the URL is."""
     host = values.get(b"host")
     path = scope.get("raw_path") or scope["path"]
     said = scope.get("scheme", "http"), host, path, scope["query_string"], scope.get("root_path")
     try:
-        place = places.known[said]
+        return places.known[said]
     except KeyError:
-        place = _find(scope, places, said, host)
-    if place is None:
-        return None
-    return keying.request(scope["method"], place, ScopeFields(values), usual=_UNUSUAL.isdisjoint(values))
+        return _find(scope, places, said, host)
 
 
 def _find(scope: Scope, places: Places, said: tuple[object, ...], host: bytes | None) -> Place | None:

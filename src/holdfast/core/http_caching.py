@@ -52,6 +52,8 @@ _STORABLE_METHODS: Final = frozenset({"GET", "HEAD"})
 _PASSING_KNOWN: Final = 5.0
 """Seconds for which a process believes that a URL is not stored, without asking Redis."""
 _MOST_PASSING: Final = 4096
+_MOST_MET: Final = 65536
+UNKNOWN: Final = Forward("uri-miss")
 PASSED: Final = Forward("uri-miss", leased=False, waits=False)
 MARKED: Final = Found(None, Page((), math.inf), ())
 """What is stored of such a URL, as far as this process knows."""
@@ -64,13 +66,19 @@ class _Wish:
     judge: Callable[[Found], Decision]
     found: Found
     decision: Decision
-    looked: int = 0
-    """How often something was found since."""
+    until: float = 0.0
+    """When it stops waiting for others, if it waits at all."""
+    waited: bool = False
+    """Whether it had to wait for another request."""
+
+    @property
+    def deadline(self) -> float:
+        """When it stops waiting for others: at once, if what they bring would be of no use."""
+        return self.until if isinstance(self.decision, Forward) and self.decision.waits else 0.0
 
     def still(self, later: Found) -> bool:
         """Look at what was found, and say whether the right to fetch is still wanted."""
         self.found, self.decision = later, self.judge(later)
-        self.looked += 1
         return isinstance(self.decision, Forward) and self.decision.leased
 
 
@@ -95,6 +103,7 @@ class HttpCaching:
         self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._forget)
         self._passing: dict[str, float] = {}
         """Until when, on the monotonic clock, the mark of a URL that is not stored need not be looked at again."""
+        self._met: set[str] = set()
         self._behind = turns.behind
 
     async def open(self, port: Port, request: Request, rerun: Rerun) -> Outcome | Exchange | Unsatisfied:
@@ -107,8 +116,10 @@ class HttpCaching:
         """
         if request.method not in _STORABLE_METHODS:
             return await self._changing(port, request)
-        if self._passing and self._passes(port, request):
-            return self._exchange(port, request, self._call(request), PASSED, MARKED, Right())
+        if self._passing and self.passes(port, request):
+            return self.passed(port, request)
+        if request.plain and request.method == "GET" and self._is_new(request.key):
+            return await self._fetching(port, request, self._call(request), UNKNOWN, NOTHING, rerun, new=True)
         try:
             found = await self._services.pages.read(port, request.key)
         except BackendError as error:
@@ -119,12 +130,24 @@ class HttpCaching:
             return self._hit(request.key, decision.variant, decision.variant.stored.body, decision)
         call = self._call(request)
         if isinstance(decision, Forward) and decision.leased:
-            return await self._fetching(port, request, call, decision, found)
-        if found.page.passing and not found.variants:
-            self._note_passing(port, request.key, found.page.passing)
+            return await self._fetching(port, request, call, decision, found, rerun)
+        self._note_passing(port, request.key, found)
         return await self._decided(port, request, call, decision, found, rerun)
 
-    def _passes(self, port: Port, request: Request) -> bool:
+    def _is_new(self, key: str) -> bool:
+        """Say whether this process asks for a URL for the first time in a while.
+
+        Then it asks for the lease at once, which brings the page as well if there is one: a miss is a round trip less.
+        """
+        met = self._met
+        if key in met:
+            return False
+        if len(met) >= _MOST_MET:
+            met.clear()
+        met.add(key)
+        return True
+
+    def passes(self, port: Port, request: Request) -> bool:
         """Say whether this process knows that the answer will not be stored, so that nobody need look."""
         until = self._passing.get(request.key)
         if until is None or not request.plain:
@@ -137,7 +160,10 @@ class HttpCaching:
     def _forget(self, key: str) -> None:
         self._passing.pop(key, None)
 
-    def _note_passing(self, port: Port, key: str, until: float) -> None:
+    def _note_passing(self, port: Port, key: str, found: Found) -> None:
+        until = found.page.passing
+        if not until or found.variants:
+            return
         if len(self._passing) >= _MOST_PASSING:
             self._passing.clear()
         self._passing[key] = port.monotonic() + min(_PASSING_KNOWN, until - port.now())
@@ -154,14 +180,14 @@ class HttpCaching:
         )
 
     async def _decided(
-        self, port: Port, request: Request, call: Call, decision: Decision, found: Found, rerun: Rerun | None
+        self, port: Port, request: Request, call: Call, decision: Decision, found: Found, rerun: Rerun
     ) -> Outcome | Exchange | Unsatisfied:
         """Do what was decided, if it needs no right to fetch."""
         if isinstance(decision, Serve):
             outcome = await self._served(port, call, decision)
             if outcome is None:  # its body is gone
                 return self._exchange(port, request, call, Forward("miss", leased=False), found, Right())
-            if decision.refresh and rerun is not None:
+            if decision.refresh:
                 self._refresh_behind(port, request, call, found, rerun)
             return outcome
         if isinstance(decision, Unsatisfied):
@@ -180,37 +206,75 @@ class HttpCaching:
                 return None
         return self._hit(call.key, variant, body, serve)
 
-    def _hit(self, key: str, variant: Variant, body: bytes, serve: Serve) -> Outcome:
+    def count_hit(self, key: str, *, stale: bool = False) -> None:
+        """Count and tell that a URL was served from the store."""
         tally, recorder = self.plan.tally, self._recorder
         tally.hits += 1
-        if serve.stale:
+        if stale:
             tally.stale += 1
         if recorder.hooks:
-            event = Stale(tally.pattern, key, "grace") if serve.stale else Hit(tally.pattern, key)
-            recorder.emit(event)
+            recorder.emit(Stale(tally.pattern, key, "grace") if stale else Hit(tally.pattern, key))
+
+    def simple_page(self, key: str, variant: Variant) -> bytes | None:
+        """Return what Redis had of a URL, if that is this variant alone and only time can make it stale."""
+        return self._services.pages.simple(key, variant)
+
+    def passed(self, port: Port, request: Request) -> Exchange:
+        """Return the exchange of a request whose answer is known not to be stored."""
+        return self._exchange(port, request, self._call(request), PASSED, MARKED, Right())
+
+    def _hit(self, key: str, variant: Variant, body: bytes, serve: Serve) -> Outcome:
+        self.count_hit(key, stale=serve.stale)
         return Outcome(variant, body, serve.age, serve.stale)
 
     async def _fetching(
-        self, port: Port, request: Request, call: Call, forward: Forward, found: Found
+        self,
+        port: Port,
+        request: Request,
+        call: Call,
+        forward: Forward,
+        found: Found,
+        rerun: Rerun,
+        *,
+        new: bool = False,
     ) -> Outcome | Exchange | Unsatisfied:
-        """Get the right to fetch a URL, or what another request has brought meanwhile."""
-        self._count_miss(call, found)
-        wish = _Wish(partial(self._judge, port, request), found, forward)
-        deadline = port.monotonic() + (self.plan.wait if forward.waits else 0.0)
+        """Get the right to fetch a URL, or what another request has brought meanwhile.
+
+        Args:
+            port: of the middleware's colour.
+            request: the client's.
+            call: names the URL.
+            forward: what is wanted.
+            found: what was found.
+            rerun: as for `open`.
+            new: whether nobody has looked yet.
+        """
+        if not new:
+            self._count_miss(call, found)
+        wish = _Wish(partial(self._judge, port, request), found, forward, port.monotonic() + self.plan.wait)
         try:
-            right = await self._services.fetching.obtain(port, call, found, deadline, wish.still)
+            right = await self._services.fetching.obtain(port, call, wish)
         except BackendError as error:
             self._services.pages.failed("GET", error)
             return self._exchange(port, request, call, BYPASS, NOTHING, Right())
         if right is None or not isinstance(wish.decision, Forward):
-            outcome = await self._decided(port, request, call, wish.decision, wish.found, None)
-            if isinstance(outcome, Outcome):
-                self.plan.tally.coalesced += 1
-                return outcome._replace(collapsed=True)
-            return outcome
+            return await self._found(port, request, call, wish, rerun)
+        if new:
+            self._count_miss(call, wish.found)
         exchange = self._exchange(port, request, call, wish.decision, wish.found, right)
-        exchange.collapsed = wish.looked > 0
+        exchange.collapsed = wish.waited
         return exchange
+
+    async def _found(
+        self, port: Port, request: Request, call: Call, wish: _Wish, rerun: Rerun
+    ) -> Outcome | Exchange | Unsatisfied:
+        """Do what is wanted now that another request has stored something, or has found that nothing is to be."""
+        self._note_passing(port, call.key, wish.found)
+        outcome = await self._decided(port, request, call, wish.decision, wish.found, rerun)
+        if isinstance(outcome, Outcome) and wish.waited:
+            self.plan.tally.coalesced += 1
+            return outcome._replace(collapsed=True)
+        return outcome
 
     def _count_miss(self, call: Call, found: Found) -> None:
         tally, recorder = self.plan.tally, self._recorder
@@ -250,7 +314,7 @@ class HttpCaching:
         if not wish.still(found):
             return
         try:
-            right = await self._services.fetching.obtain(port, call, found, 0.0, wish.still)
+            right = await self._services.fetching.obtain(port, call, wish)
         except BackendError as error:
             self._services.pages.failed("GET", error)
             return

@@ -186,7 +186,7 @@ class Exchange:
             reception = receive(request, self.forward, head, (), services.rules)
         self._stored = reception.stored if isinstance(reception, Relayed) else None
         changed = invalidated(request.method, head.status, request.target, head.fields)
-        keys = [services.key_of(each) for each in changed]
+        keys = [request.key if each == request.target else services.key_of(each) for each in changed]
         self._changed = [key for key in keys if self._stored is None or key != request.key]
         if self._changed:
             await services.writing.invalidate(self._port, self._changed)

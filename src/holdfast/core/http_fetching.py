@@ -6,10 +6,9 @@ it nothing is stored. Who waits, waits for a limited time, holds no connection, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from holdfast._flight import Bell
 from holdfast._turns import Turn, Turns
@@ -47,6 +46,27 @@ class Right:
         return self.lease.token
 
 
+class Wish(Protocol):
+    """What a request wants while it waits: it may come to want something else."""
+
+    waited: bool
+    """Whether it had to wait for another request."""
+
+    @property
+    def found(self) -> Found:
+        """What it has found, and cannot use."""
+        ...
+
+    @property
+    def deadline(self) -> float:
+        """When it stops waiting for others, on the port's monotonic clock; in the past, at once."""
+        ...
+
+    def still(self, later: Found) -> bool:
+        """Look at what was found later, and say whether the right to fetch is still wanted."""
+        ...
+
+
 class Fetching:
     """Grants rights to fetch, for one cache."""
 
@@ -61,31 +81,27 @@ class Fetching:
         self._epoch_exists = False
         """Whether the epoch of all tags was there when it was last looked at, so that reading it is enough."""
 
-    async def obtain(
-        self, port: Port, call: Call, found: Found, deadline: float, still: Callable[[Found], bool]
-    ) -> Right | None:
-        """Return the right to fetch a URL; None if `still` has said of what was found meanwhile that it is not wanted.
+    async def obtain(self, port: Port, call: Call, wish: Wish) -> Right | None:
+        """Return the right to fetch a URL; None if it is not wanted any more, by what was found meanwhile.
 
         Args:
             port: of the caller.
             call: names the URL and its plan.
-            found: what the caller has found, and cannot use.
-            deadline: when it stops waiting for others, on the port's monotonic clock; in the past, at once.
-            still: says of what is found later whether a right is still wanted.
+            wish: what the caller has found and cannot use, and for how long it waits for others.
         """
         key = call.key
         if any(around == key and not turn.ended.done() for around, turn in _AROUND.get()):
             return Right()
         own = Turn(port.place(), port.lifeline())
         while (turn := self._turns.take(key, own)) is not own:
-            if not await self._waited(port, turn, deadline):
+            wish.waited = True
+            if not await self._waited(port, turn, wish.deadline):
                 return Right()
-            found = await self.pages.read(port, key)
-            if not still(found):
+            if not wish.still(await self.pages.read(port, key)):
                 return None
         right = Right(turn=own)
         try:
-            answer = await self._ask(port, call, found, deadline, still)
+            answer = await self._ask(port, call, wish)
         except BaseException:
             self.end(key, right)
             raise
@@ -128,22 +144,22 @@ class Fetching:
             return False
         return True
 
-    async def _ask(
-        self, port: Port, call: Call, found: Found, deadline: float, still: Callable[[Found], bool]
-    ) -> Lease | Found:
+    async def _ask(self, port: Port, call: Call, wish: Wish) -> Lease | Found:
         """Ask Redis for the lease until it is granted, is not wanted any more, or the time is over."""
-        asking = _Asking(self, port, call, found)
+        asking = _Asking(self, port, call, wish.found)
         try:
             while True:
                 answer = await asking.ask()
                 if isinstance(answer, Lease):
                     return answer
                 if isinstance(answer, Found):
-                    if not still(answer):
+                    if not wish.still(answer):
                         return answer
                     asking.found = answer
-                elif answer and not await asking.wait(answer, deadline):
-                    return NO_LEASE
+                elif answer:
+                    wish.waited = True
+                    if not await asking.wait(answer, wish.deadline):
+                        return NO_LEASE
         except BaseException as error:
             if asking.nonce and not isinstance(error, Exception):
                 await self.returning.give_back_at_last(port, [(call, asking.nonce)], error)

@@ -138,6 +138,13 @@ class Pages:
                 break
             self._size -= _size_of(self._kept.pop(oldest, None))
 
+    def simple(self, key: str, variant: Variant) -> bytes | None:
+        """Return the bytes of a page that holds this variant alone, and that no tag can outdate."""
+        kept = self._kept.get(key)
+        if kept is None or kept.tags or kept.found.variants != (variant,) or not variant.simple:
+            return None
+        return kept.found.raw
+
     def failed(self, operation: str, error: Exception) -> None:
         """Count and tell that Redis could not be used. The request goes on without it."""
         self._recorder.backend_failed(self._plan.tally, operation, error)

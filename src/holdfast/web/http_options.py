@@ -66,11 +66,15 @@ class WebCache:
         self.name = _label(options.get("name", "holdfast"))
         self.hit = "" if self.name is None else cache_status(self.name, hit=True, ttl=0)[:-1]
         """The Cache-Status of a hit, up to its ttl."""
+        self.passed = b"" if self.name is None else cache_status(self.name, fwd="uri-miss").encode("latin-1")
+        """The Cache-Status of an answer that is known not to be stored."""
         self.debug = bool(options.get("debug", False))
         # What is wrong with the two shows now.
         self._kept = Options.of(
             1, serializer="msgpack", wait=options.get("wait", "10s"), lease=options.get("lease", "30s")
         )
+        self.is_short = not (self.debug or self.keying.cookies or self.keying.key)
+        """Whether a request without remarkable fields is the same as any other for its URL."""
         self._made: tuple[Engine, HttpCaching, Places] | None = None
 
     def open(self) -> tuple[Engine, HttpCaching, Places] | None:
@@ -183,7 +187,7 @@ def _cookies(given: Iterable[str]) -> tuple[str, ...]:
     names = _texts(given, "cookies")
     for name in names:
         if not is_token(name):
-            msg = f"cookies={name!r} is no name of a cookie"
+            msg = f"cookies={name!r} is no name of a cookie, such as 'currency'"
             raise ConfigurationError(msg)
     return names
 

@@ -37,10 +37,18 @@ def _readings(path: str) -> Iterable[str]:
         yield plain
         yield _resolved(plain, cut=False)
         yield _resolved(plain, cut=True)
+        for text in (unquote(form), _as_bytes(form)):  # as an app decodes it, and byte for byte
+            if text != form:
+                yield from (text.casefold(), _resolved(text.casefold(), cut=True))
         decoded = unquote(form, "latin-1")
         if decoded == form:
             return
         form = decoded
+
+
+def _as_bytes(form: str) -> str:
+    """Return a path that was sent as bytes of UTF-8, which servers give as latin-1, as its text."""
+    return form.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def _resolved(path: str, *, cut: bool) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from holdfast.policy.http.fields import Pair, Pairs, RequestFields
 from holdfast.policy.http.request import REMARKABLE, Request
@@ -55,13 +55,15 @@ class CacheRequest:
 KeyOption: TypeAlias = Callable[[CacheRequest], str | None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Place:
     """Where what is stored of a URL is."""
 
     target: Target
     key: str
     private: bool
+    hot: Any = None
+    """What a middleware keeps of the page, to serve it by a short way."""
 
 
 @dataclass(frozen=True, slots=True)
