@@ -148,6 +148,9 @@ def test_expires(case: Case, front: str, namespace: str) -> None:
     lasts("9111-5.1 the first line", 40, CC + "max-age=60", "Age: 20", "Age: 50"),
     lasts("9111-5.1 age of thousands of digits", 0, CC + "max-age=60", "Age: " + "9" * 5000),
     lasts("9111-5.1 age of 2 to the 31st", 0, CC + "max-age=60", f"Age: {BIG}"),
+    Case("9111-4.2.3 an age and how long the answer took", miss(FRESH, "Age: 10", takes=5), hit(has="Age: 15")),
+    Case("9111-4.2.3 a date and how long the answer took", miss(FRESH, "Date: @+0", takes=5), hit(has="Age: 5")),
+    Case("9111-4.2.3 how long the answer took", miss(FRESH, takes=5), hit(has="Age: 0")),
     Case(
         "9111-5.1 the age of a response from the store",
         miss(FRESH, lacks="Age"),

@@ -7,6 +7,7 @@ import pytest
 from holdfast import Layer
 from support.http_steps import FRESH, Case, behind, confirmed, hit, later, miss, play, purge
 from support.http_world import Clock, Says, World, colour_of
+from support.peeking import forget
 from support.topologies import Topology
 
 CC = "Cache-Control: "
@@ -139,5 +140,54 @@ def test_tags(front: str, topology: Topology, namespace: str) -> None:
                     world.origin.script = [Says((CC + "no-store",), body=b"new")]
                     body = (await world.ask(f"GET {path}")).body
                     assert body == (path.encode() if path in kept.split() else b"new"), (gone, path)
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("way", ["304", "HEAD", "304 for another variant"])
+@pytest.mark.parametrize("front", ["asgi", "wsgi"])
+def test_long_bodies_last(front: str, way: str, server_topology: Topology, namespace: str) -> None:
+    """A body that lies apart from its page is kept for as long as the page, when that is brought up to date too."""
+    colour = colour_of(front)
+
+    async def scenario() -> None:
+        async with colour.using(Layer(server_topology.url, namespace=namespace)) as layer:
+            world = World(front, layer)
+            lines = (TAG, f"Content-Length: {len(BODY)}", "Vary: X-A")
+            world.origin.script = [Says((CC + "max-age=60", *lines), body=BODY)]
+            await world.ask("GET /", ["X-A: 1"])
+            world.clock.now += 61
+            line = "HEAD /" if way == "HEAD" else "GET /"
+            world.origin.script = [Says((CC + "max-age=100000", *lines), 200 if way == "HEAD" else 304)]
+            await world.ask(line, ["X-A: 2" if "another" in way else "X-A: 1"])
+            assert not world.origin.script
+            ttls = server_topology.ttls(f"{namespace}:cache:")
+            assert len(ttls) == 2
+            assert min(ttls.values()) > 100_000, ttls
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("front", ["asgi", "wsgi"])
+def test_a_body_that_is_gone(front: str, server_topology: Topology, namespace: str) -> None:
+    """A body that Redis has evicted is fetched anew by one request, and stored, whatever else was wanted of it."""
+    colour = colour_of(front)
+
+    async def scenario() -> None:
+        async with colour.using(Layer(server_topology.url, namespace=namespace)) as layer:
+            world = World(front, layer)
+            for wants in ([], ["Range: bytes=0-1"], ['If-None-Match: "z"']):
+                world.origin.script = [Says((FRESH, TAG), body=BODY)]
+                await world.ask("GET /")
+                for key in server_topology.ttls(f"{namespace}:cache:"):
+                    if not key.endswith("}"):
+                        forget(layer, key)
+                world.origin.script = [Says((FRESH, TAG), body=BODY)]
+                got = await world.ask("GET /", wants)
+                assert got.status == 200
+                assert got.body == BODY
+                world.origin.script = []
+                assert (await world.ask("GET /")).body == BODY, wants
+                await colour.of(layer.http_cache).purge("http://shop.example/")
 
     colour.run(scenario)

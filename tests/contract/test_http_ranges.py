@@ -136,6 +136,11 @@ def nothing(wants: str) -> Step:
         later(1),
         miss(FRESH, wants="Range: bytes=2-4", status=206, body=b"234"),
     ),
+    Case(
+        "9110-15.5.17 nobody stores a 416",
+        TEN,
+        hit(wants="Range: bytes=99-", status=416, has="Cache-Control: no-store"),
+    ),
     fronts=FRONTS,
 )
 def test_ranges(case: Case, front: str, namespace: str) -> None:

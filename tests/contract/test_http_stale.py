@@ -98,6 +98,10 @@ FORBIDDEN = ["must-revalidate", "proxy-revalidate", "s-maxage=10", "no-cache"]
         replace(behind(SWR, "Content-Length: 5", to="HEAD /"), body=b""),
         hit(1, has="Age: 0"),
     ),
+    Case("5861-3 a 404 behind", miss(SWR), later(15), behind(status=404), miss(status=404)),
+    Case(
+        "5861-3 a fresh 404 behind", miss(SWR), later(15), behind(FRESH, status=404), hit(2, status=404, body=b"run 2")
+    ),
     fronts=FRONTS,
 )
 def test_while_revalidating(case: Case, front: str, namespace: str) -> None:

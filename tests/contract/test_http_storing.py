@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.http_steps import FRESH, Case, cases, confirmed, hit, later, miss, play
+from support.http_world import FRONTS
 
 CC = "Cache-Control: "
 PLAIN = [200, 203, 299, 301, 300, 302, 303, 307, 308, 400, 404, 405, 410, 414, 418, 499, 500, 501, 502, 503, 504]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from support.http_steps import FRESH, STALE, Case, cases, confirmed, hit, later, miss, play
+from support.http_world import FRONTS
 
 CC = "Cache-Control: "
 TAG, WEAK, DATE = 'ETag: "a"', 'ETag: W/"a"', "Last-Modified: @-1000"
@@ -111,6 +112,16 @@ OWN = "If-Match If-None-Match If-Modified-Since If-Unmodified-Since If-Range Ran
     Case("9111-4.3.4 a 304 to nobody", miss(status=304), miss(FRESH)),
     Case(
         "9111-3 stored to be validated", miss(CC + "public", TAG), confirmed(CC + "public", sees='If-None-Match: "a"')
+    ),
+    Case("9110-8.8.2 two dates are none", miss(BRIEF, DATE, "Last-Modified: @-5"), later(1), miss(FRESH, hides=OWN)),
+    Case("9110-8.8.3 two etags are none", miss(BRIEF, TAG, 'ETag: "b"'), later(1), miss(FRESH, hides=OWN)),
+    Case(
+        "9110-9.3.3 what a POST brought",
+        miss(BRIEF, "Content-Location: /", TAG, to="POST /"),
+        later(1),
+        confirmed(FRESH),
+        hit(),
+        methods=("GET", "HEAD", "POST"),
     ),
     fronts=FRONTS,
 )

@@ -121,6 +121,17 @@ def unlike(name: str, vary: str, first: str, second: str) -> Case:
         ignore_vary=("x-a",),
     ),
     Case("9111-4.1 a star is not taken out", *[miss(FRESH, "Vary: *, X-A")] * 2, ignore_vary=("X-A",)),
+    Case(
+        "9111-4.1 the oldest of many gives way",
+        *[miss(FRESH, VARY, wants=f"X-A: {at}") for at in range(20)],
+        hit(20, wants="X-A: 19"),
+        miss(FRESH, VARY, wants="X-A: 0"),
+    ),
+    Case(
+        "9111-4.1 a weight in another form",
+        miss(FRESH, "Vary: Accept", wants="Accept: text/html;q=0.9, */*"),
+        hit(wants="Accept: TEXT/html; q=0.9,*/*"),
+    ),
 )
 def test_vary(case: Case, front: str, namespace: str) -> None:
     """A stored response is for requests that have the nominated fields alike; each URL may have several."""

@@ -163,7 +163,7 @@ def test_both_sides_keep_to_the_standard(layer: Layer) -> None:
 
 def _ask_strictly(app: Any, asked: dict[str, Any]) -> None:
     asked.pop("REQUEST_URI")
-    produced = app(asked, lambda status, fields, exc_info=None: bytes)
+    produced = app(asked, started()[1])
     try:
         for _ in produced:
             pass
@@ -215,7 +215,7 @@ def test_mounted_apps(layer: Layer) -> None:
         return [f"{environ['SCRIPT_NAME']} {environ['PATH_INFO']}".encode()]
 
     cache = CacheMiddleware(app, layer=layer)
-    bodies = []
+    bodies: list[bytes] = []
     for root, path in (("/a", "/x"), ("/b", "/x"), ("", "/x"), ("", "/c")):
         asked = {**environ(), "SCRIPT_NAME": root, "PATH_INFO": path}
         asked.pop("REQUEST_URI")

@@ -98,7 +98,7 @@ def test_a_body_streams(layer: Layer) -> None:
         assert next(pieces, None) is None
 
 
-PATHS = {
+PATHS: dict[str, tuple[App, dict[str, Any]]] = {
     "stored": (App(b"a", b"b"), {}),
     "not stored": (App(b"a", fields=[("Cache-Control", "no-store")]), {}),
     "too long": (App(b"a" * 60, b"b" * 60), {"max_body": 100}),
@@ -162,8 +162,9 @@ def test_stored_before_the_end_is_sent(layer: Layer) -> None:
 
 def test_an_app_that_raises(layer: Layer) -> None:
     """What an app raises is raised, its body is closed, and nothing is stored, wherever it happens."""
-    for number, pieces in enumerate(([KeyError("x")], [b"a", KeyError("x")], [b"", KeyError("x")])):
-        app = App(*pieces)
+    before: list[tuple[bytes | Exception, ...]] = [(), (b"a",), (b"",)]
+    for number, pieces in enumerate(before):
+        app = App(*pieces, KeyError("x"))
         cache = CacheMiddleware(app, layer=layer, namespace=f"http{number}")
         produced: Any = None
         with pytest.raises(KeyError, match="x"):

@@ -42,8 +42,8 @@ class Origin:
         return Made(self.fields, [f"{self.runs} ".encode(), b"x" * self.size])
 
 
-async def rests(colour: Colour, layer: Layer) -> None:
-    await colour.until(lambda: at_rest(layer), "nothing goes on behind")
+async def rests(colour: Colour, layer: Layer, *, away: bool = False) -> None:
+    await colour.until(lambda: at_rest(layer, away=away), "nothing goes on behind")
 
 
 OUTAGES: dict[str, Callable[[Standalone, Proxy], object]] = {
@@ -74,9 +74,9 @@ def test_an_outage_is_a_transparent_proxy(colour: Colour, outage: str) -> None:
                         got = await shop.ask(f"/{number % 3}" if method == "GET" else "/", method=method)
                         assert got.status == 200
                         assert f"{origin.runs} ".encode() in got.body
-                        assert "bypass" in got.told or method == "POST"
+                        assert not any(word in got.told for word in ("hit", "stored"))
                 assert time.monotonic() - began < 2, "36 requests, of which a few wait for a tenth of a second"
-                await rests(colour, layer)
+                await rests(colour, layer, away=True)
                 assert not server.running or server.resume() is None
                 if not server.running:
                     server.start()
@@ -129,7 +129,7 @@ def test_redis_dies_during_a_fetch(colour: Colour, dies: str, size: int) -> None
                 shop = Shop(colour, layer, respond)
                 got = await shop.ask()
                 assert (got.status, len(got.body)) == (200, size + 4)
-                await rests(colour, layer)
+                await rests(colour, layer, away=True)
                 server.start()
                 began = time.monotonic()
                 while not (await shop.ask()).is_hit:
@@ -197,7 +197,7 @@ def test_who_waits_when_redis_goes(colour: Colour) -> None:
                     return await second.ask()
 
                 async def killer() -> float:
-                    await colour.until(lambda: layer.stats().misses == 5, "all have missed")
+                    await colour.until(lambda: layer.stats().misses >= 4, "all have missed")
                     await colour.until(lambda: layer.engine.backend._subscriber._topics, "one listens")
                     server.kill()
                     began = time.monotonic()
@@ -208,8 +208,8 @@ def test_who_waits_when_redis_goes(colour: Colour) -> None:
                 *got, took = await colour.together(first.asking(), *[waiter] * 5, killer)
                 assert [each.status for each in got] == [200] * 6
                 assert took < 5
-                await rests(colour, layer)
-                await rests(colour, other)
+                await rests(colour, layer, away=True)
+                await rests(colour, other, away=True)
 
     colour.run(scenario)
 
@@ -308,7 +308,7 @@ def test_a_refresh_behind_without_redis(colour: Colour) -> None:
                 await shop.ask()
                 origin.meanwhile = server.kill
                 assert (await shop.ask()).body == b"1 "
-                await rests(colour, layer)
+                await rests(colour, layer, away=True)
                 assert origin.runs == 2
                 assert (await shop.ask()).body == b"3 "
 

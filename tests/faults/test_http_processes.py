@@ -91,7 +91,7 @@ def test_concurrent_misses_run_the_app_once(both: Site, path: str) -> None:
     before = [each.do("misses") for each in both.processes]
     orders = crowd(both.processes, path)
     for process, misses in zip(both.processes, before, strict=True):
-        until(lambda process=process, misses=misses: process.do("misses") >= misses + 10, "all have missed")
+        until(lambda process=process, misses=misses: process.do("misses") >= misses + 9, "all but the first have missed")
     both.open(path)
     got = results(orders)
     assert len(both.runs(path)) == 1
@@ -106,7 +106,7 @@ def test_what_is_not_to_be_stored_holds_up_nobody(both: Site, path: str) -> None
     before = [each.do("misses") for each in both.processes]
     orders = crowd(both.processes, path)
     for process, misses in zip(both.processes, before, strict=True):
-        until(lambda process=process, misses=misses: process.do("misses") >= misses + 10, "all have missed")
+        until(lambda process=process, misses=misses: process.do("misses") >= misses + 9, "all but the first have missed")
     assert len(both.runs(path)) == 1
     both.open(f"{path} head")
     until(lambda: len(both.runs(path)) == 20, "all others are in the app")
@@ -144,7 +144,7 @@ def test_a_fetcher_that_is_killed_is_replaced_once(kinds: list[str]) -> None:
         until(lambda: it.runs("/"), "the app runs")
         misses = heir.do("misses")
         orders = crowd([heir], "/")
-        until(lambda: heir.do("misses") >= misses + 10, "the others wait")
+        until(lambda: heir.do("misses") >= misses + 9, "the others wait")
         dying.kill()
         died = time.monotonic()
         got = results(orders)
@@ -192,18 +192,22 @@ from support.colours import Colour
 from support.http_shop import Made, Shop
 
 layer = Layer(url, namespace="pages")
-send = layer.engine.blocking.pipeline
 
-async def pipeline(commands):
-    if commands[0].words[0] == "SET":
-        await send(commands[:min(int(sys.argv[3]), len(commands))])
+class Dying:
+    def __init__(self, port):
+        self.port = port
+    def __getattr__(self, name):
+        return getattr(self.port, name)
+    async def pipeline(self, commands):
+        if commands[0].words[0] != "SET":
+            return await self.port.pipeline(commands)
+        await self.port.pipeline(commands[:int(sys.argv[3])])
         os.kill(os.getpid(), signal.SIGKILL)
-    return await send(commands)
 
 async def respond(asked):
     return Made([("Cache-Control", "max-age=600")], [b"abc" * 40_000, b" end"])
 
-layer.engine.blocking.pipeline = pipeline
+layer.engine.blocking = Dying(layer.engine.blocking)
 colour = Colour("sync")
 colour.run(Shop(colour, layer, respond, {"lease": 1.2}).asking("/"))
 """

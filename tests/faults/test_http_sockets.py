@@ -27,7 +27,7 @@ BODY = b"0123456789" * 20_000
 class Shop:
     """An app: its paths say what it answers. It counts how often it was asked for each."""
 
-    asked: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list[str])
     gate: threading.Event = field(default_factory=threading.Event)
     """Where `/slow` waits in the middle of its body."""
 
@@ -172,7 +172,7 @@ def _uvicorn(shop: Shop, layer: Layer) -> Iterator[int]:
 
 def _waitress(shop: Shop, layer: Layer) -> Iterator[int]:
     app = holdfast.wsgi.CacheMiddleware(shop.wsgi, layer=layer)
-    server = create_server(app, host="127.0.0.1", port=0, threads=4, clear_untrusted_proxy_headers=True)
+    server: Any = create_server(app, host="127.0.0.1", port=0, threads=4, clear_untrusted_proxy_headers=True)
 
     def end() -> None:
         for each in list(server._map.values()):
@@ -181,9 +181,9 @@ def _waitress(shop: Shop, layer: Layer) -> Iterator[int]:
     thread = threading.Thread(target=server.run)
     thread.start()
     yield server.effective_port
+    server.task_dispatcher.shutdown(timeout=5)  # first, since its threads wake the loop
     server.trigger.pull_trigger(end)
     thread.join(PATIENCE)
-    server.task_dispatcher.shutdown(timeout=5)
 
 
 def told(reply: Reply) -> str:

@@ -28,7 +28,7 @@ from holdfast import Layer
 from support.colours import Colour
 from support.http_shop import HOST, Made, Shop
 
-control = redis.Redis.from_url(other)
+control = redis.Redis.from_url(other, socket_timeout=None)
 colour = Colour(kind)
 logging.getLogger("holdfast").setLevel(logging.CRITICAL)  # the death of a server is what some tests are about
 

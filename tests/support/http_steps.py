@@ -8,9 +8,9 @@ says what the client sends, what the app answers if it is asked, and what both a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -18,6 +18,8 @@ from holdfast import Layer
 from support.http_clients import Got
 from support.http_world import Says, World, colour_of
 from support.peeking import idle
+
+Test = TypeVar("Test", bound=Callable[..., None])
 
 FRESH: Final = "Cache-Control: max-age=3600"
 STALE: Final = "Cache-Control: max-age=0"
@@ -80,6 +82,7 @@ def miss(
     gets: int | None = None,
     fails: str = "",
     pieces: int = 1,
+    takes: float = 0.0,
     has: str = "",
     lacks: str = "",
     sees: str = "",
@@ -87,7 +90,7 @@ def miss(
     told: str = "fwd=",
 ) -> Step:
     """The app is asked, answers `says`, and the client gets that."""
-    app = Says(says, status, body, fails, pieces)
+    app = Says(says, status, body, fails, pieces, takes)
     return Step(
         to,
         _lines(wants),
@@ -171,7 +174,7 @@ def purge(*urls: str) -> Step:
     return Step(purges=urls)
 
 
-def cases(*all_of: Case, fronts: Sequence[str] = ("asgi", "wsgi")) -> Any:
+def cases(*all_of: Case, fronts: Sequence[str] = ("asgi", "wsgi")) -> Callable[[Test], Test]:
     """Return the mark that runs a test with each case in each front.
 
     Args:
@@ -181,8 +184,10 @@ def cases(*all_of: Case, fronts: Sequence[str] = ("asgi", "wsgi")) -> Any:
     ids = [each.name.replace(" ", "-") for each in all_of]
     assert len(set(ids)) == len(ids), sorted(each for each in ids if ids.count(each) > 1)
 
-    def mark(test: Any) -> Any:
-        return pytest.mark.parametrize("front", fronts)(pytest.mark.parametrize("case", all_of, ids=ids)(test))
+    def mark(test: Test) -> Test:
+        for each in (pytest.mark.parametrize("case", all_of, ids=ids), pytest.mark.parametrize("front", fronts)):
+            test = each(test)
+        return test
 
     return mark
 

@@ -16,7 +16,7 @@ import holdfast.wsgi
 from holdfast import Layer
 from holdfast.policy.http.dates import format_date
 from holdfast.policy.http.fields import Fields
-from support.colours import Colour, _drive
+from support.colours import Colour
 from support.http_clients import AppError, Got, Pairs, ask_asgi, ask_wsgi
 
 FRONTS: Final = ("asgi", "wsgi", "wsgi-lazy")
@@ -45,6 +45,8 @@ class Says:
     fails: str = ""
     """`first` before it has answered, or `midway`, with half the body."""
     pieces: int = 1
+    takes: float = 0.0
+    """Seconds that go by until it answers."""
     gate: Any = None
     """Where the app waits before it answers."""
 
@@ -88,8 +90,8 @@ class Origin:
 
     clock: Clock
     lazy: bool = False
-    script: list[Says] = field(default_factory=list)
-    seen: list[Got] = field(default_factory=list)
+    script: list[Says] = field(default_factory=list[Says])
+    seen: list[Got] = field(default_factory=list[Got])
     closed: int = 0
     """How many bodies of WSGI were closed."""
 
@@ -97,6 +99,7 @@ class Origin:
         """Take a request; return what to answer, its fields, and the pieces of its body."""
         self.seen.append(Got(line, Fields(pairs)))
         says = self.script.pop(0) if self.script else Says(status=599, body=b"the app was asked for once too often")
+        self.clock.now += says.takes
         body = b"run %d" % len(self.seen) if says.body is None else says.body
         if line.startswith("HEAD ") or says.status in {204, 304}:
             body = b""
@@ -135,7 +138,7 @@ class Origin:
     def _wsgi(self, line: str, request: Pairs, start_response: Any) -> Iterator[bytes]:
         says, fields, pieces = self.next(line, request)
         if says.gate is not None:
-            _drive(says.gate.passed())
+            Colour("sync").run(says.gate.passed)
         if says.fails == "first":
             raise AppError
         start_response(f"{says.status} Scripted", list(fields))

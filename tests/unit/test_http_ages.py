@@ -180,6 +180,7 @@ def test_5861_3_and_4_stale_responses_are_of_use_for_a_time(said: str, raises: f
         ([], True, 3600),
         (["Cache-Control: no-cache"], True, 3600),
         (["Cache-Control: max-age=60"], True, 60 + 3600),
+        (["Cache-Control: max-age=60", "Age: 20"], True, 40 + 3600),
         (["Cache-Control: max-age=7200"], True, 2 * 7200),
         (["Cache-Control: max-age=200000"], True, 200000 + DAY),
         (["Cache-Control: max-age=60, stale-while-revalidate=9000"], True, 9060),

@@ -87,6 +87,7 @@ def test_9110_15_3_7_a_part_is_told_where_it_lies() -> None:
     assert (found.get("content-range"), found.get("content-length")) == ("bytes 4-7/8", "4")
     assert (found.get("age"), found.get("etag"), answer.variant) == ("12", '"a"', None)
     assert answered("Range: bytes=4-", 'If-Range: "b"').status == 200
+    assert answered("Range: bytes=1-2").body == b"he"
 
 
 def test_9110_15_5_17_a_part_that_is_not_there_is_not_satisfiable() -> None:

@@ -246,6 +246,8 @@ def test_what_is_stale_is_validated_by_one() -> None:
     assert forwarded(request_of("X-A: 1"), other, at=61).held == (other,)
     assert not forwarded(request_of("X-A: 1"), other, at=61).validates
     assert forwarded(request_of(), one, at=61).validates
+    assert Forward("vary-miss", (one, other)).validates
+    assert not Forward("vary-miss", (other, other)).validates
 
 
 @pytest.mark.parametrize(

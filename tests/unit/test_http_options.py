@@ -185,7 +185,7 @@ def test_options_are_read_once() -> None:
 @pytest.mark.parametrize("middleware", [AsgiCache, WsgiCache], ids=["asgi", "wsgi"])
 def test_an_unknown_option_is_refused_with_those_that_there_are(middleware: Any) -> None:
     """In both middlewares, which know the same."""
-    with pytest.raises(ConfigurationError, match=r"no option 'max_age'; it has .*max_body"):
+    with pytest.raises(ConfigurationError, match=r"CacheMiddleware has no option 'max_age'; it has .*max_body"):
         middleware(lambda: None, max_age=5)
     with pytest.raises(ConfigurationError, match="set_cookie='x'"):
         middleware(lambda: None, set_cookie="x")

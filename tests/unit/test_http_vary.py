@@ -130,11 +130,17 @@ def test_all_names_must_match() -> None:
     assert matches([], (), request(a="1"))
 
 
-@pytest.mark.parametrize("length", [0, 399, 400, 401, 70_000])
+@pytest.mark.parametrize("length", [0, 399, 400, 401, 1000])
 def test_long_values_are_compared_alike(length: int) -> None:
     """A value that is too long to be remembered has the same normal form."""
     long = "x" * length
     assert values_of(["accept-language"], request(accept_language=f" EN , {long} ")) == (f"en,{long}",)
+
+
+def test_a_value_of_many_kilobytes_is_not_read() -> None:
+    """Anybody can send one, and each variant would cost a pass over it: it matches what is the same, and no more."""
+    long = "x" * 70_000
+    assert values_of(["accept-language"], request(accept_language=f" EN , {long} ")) == (f"EN , {long}",)
 
 
 @given(NAMES, TEXTS, TEXTS)

@@ -191,9 +191,9 @@ class CacheMiddleware:
 
 def _hot(caching: HttpCaching, key: str, outcome: Outcome) -> HotPage | None:
     """Return what serves a page again by the short way, if it is one that only time can make stale."""
-    variant = outcome.variant
-    raw = None if variant.wire is None or variant.stored.body is None else caching.simple_page(key, variant)
-    return None if raw is None else HotPage(key, raw, variant, variant.wire, outcome.body)
+    variant, wire = outcome.variant, outcome.variant.wire
+    raw = None if variant.stored.body is None else caching.simple_page(key, variant)
+    return None if raw is None or wire is None else HotPage(key, raw, variant, wire, outcome.body)
 
 
 def _replayed(receive: Receive) -> Receive:

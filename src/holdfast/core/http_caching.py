@@ -68,6 +68,8 @@ class _Wish:
     decision: Decision
     until: float = 0.0
     """When it stops waiting for others, if it waits at all."""
+    lost: str = ""
+    """The id of a variant that counts as if it were not there."""
     waited: bool = False
     """Whether it had to wait for another request."""
 
@@ -78,7 +80,8 @@ class _Wish:
 
     def still(self, later: Found) -> bool:
         """Look at what was found, and say whether the right to fetch is still wanted."""
-        self.found, self.decision = later, self.judge(later)
+        self.found = later.without({self.lost}) if self.lost else later
+        self.decision = self.judge(self.found)
         return isinstance(self.decision, Forward) and self.decision.leased
 
 
@@ -185,14 +188,24 @@ class HttpCaching:
         """Do what was decided, if it needs no right to fetch."""
         if isinstance(decision, Serve):
             outcome = await self._served(port, call, decision)
-            if outcome is None:  # its body is gone
-                return self._exchange(port, request, call, Forward("miss", leased=False), found, Right())
+            if outcome is None:
+                return await self._without(port, request, call, decision, found, rerun)
             if decision.refresh:
                 self._refresh_behind(port, request, call, found, rerun)
             return outcome
         if isinstance(decision, Unsatisfied):
             return decision
         return self._exchange(port, request, call, decision, found, Right())
+
+    async def _without(
+        self, port: Port, request: Request, call: Call, serve: Serve, found: Found, rerun: Rerun
+    ) -> Outcome | Exchange | Unsatisfied:
+        """Do what is to be done without a variant whose body is gone: it was evicted, or somebody removed it."""
+        left = found.without({serve.variant.stored.id})
+        decision = self._judge(port, request, left)
+        if isinstance(decision, Forward) and decision.leased:
+            return await self._fetching(port, request, call, decision, left, rerun, lost=serve.variant.stored.id)
+        return await self._decided(port, request, call, decision, left, rerun)
 
     async def _served(self, port: Port, call: Call, serve: Serve) -> Outcome | None:
         variant = serve.variant
@@ -237,6 +250,7 @@ class HttpCaching:
         rerun: Rerun,
         *,
         new: bool = False,
+        lost: str = "",
     ) -> Outcome | Exchange | Unsatisfied:
         """Get the right to fetch a URL, or what another request has brought meanwhile.
 
@@ -248,10 +262,11 @@ class HttpCaching:
             found: what was found.
             rerun: as for `open`.
             new: whether nobody has looked yet.
+            lost: the id of a variant whose body is gone.
         """
         if not new:
             self._count_miss(call, found)
-        wish = _Wish(partial(self._judge, port, request), found, forward, port.monotonic() + self.plan.wait)
+        wish = _Wish(partial(self._judge, port, request), found, forward, port.monotonic() + self.plan.wait, lost)
         try:
             right = await self._services.fetching.obtain(port, call, wish)
         except BackendError as error:
@@ -333,8 +348,8 @@ class HttpCaching:
         """Judge as if nothing could be served while it is stale."""
         decision = self._judge(port, request, found)
         if isinstance(decision, Serve) and decision.refresh:
-            return Forward("stale", (decision.variant,), decision.variant)
-        return decision
+            return Forward("stale", (decision.variant,), decision.variant, stripped=True)
+        return decision._replace(stripped=True) if isinstance(decision, Forward) else decision
 
     def _call(self, request: Request) -> Call:
         return Call(self.plan, request.key, no_load)

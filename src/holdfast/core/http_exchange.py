@@ -43,7 +43,7 @@ from holdfast.policy.http.receiving import (
 )
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.stored import Stored
-from holdfast.policy.http.variants import Variant, variant_of
+from holdfast.policy.http.variants import Variant, made_etag, variant_of
 from holdfast.port import Port
 
 BODILESS: Final = frozenset({204, 205, 304})
@@ -159,7 +159,7 @@ class Exchange:
         """Return the ETag that a response will be stored with, if it has none and is to be given one."""
         if not self._services.rules.etag or self._stored is None or not body:
             return None
-        return None if "etag" in Fields(self._stored.fields) else f'"{digest(body)}"'
+        return None if "etag" in Fields(self._stored.fields) else made_etag(digest(body))
 
     async def head(self, status: int, pairs: Pairs) -> Next:
         """Take the head of the app's answer, and say what to do with it."""
@@ -249,7 +249,11 @@ class Exchange:
         if body is None:
             return False
         self._outcome = Outcome(variant, body, age, age >= variant.told.lifetime, self.forward.why, status)
-        await self._keeping.release(now + retry_pause(window))
+        # Others are served so for a while, but not because this client would have it so.
+        own = float(variant.told.directives.stale_if_error or 0)
+        if not status:
+            own = max(own, raise_window(variant.told, self._services.rules))
+        await self._keeping.release(now + retry_pause(own) if age < variant.told.lifetime + own else 0.0)
         return True
 
     async def _body_of(self, variant: Variant) -> bytes | None:

@@ -16,6 +16,7 @@ from holdfast.policy.http.fields import Fields
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page, Stored, is_inline, joined, remaining
 from holdfast.policy.http.target import Target
+from holdfast.policy.http.variants import made_etag
 from holdfast.port import Port
 
 _PASSING_BESIDE: Final = 10.0
@@ -98,6 +99,7 @@ class Keeping:
             stamps=stamps,
             body=outside,
             unused=self._unused(gone) if body is not None else (),
+            used=[stored.id] if body is None and stored.body is None else (),
             load_time=load_time,
         )
 
@@ -105,7 +107,7 @@ class Keeping:
         """Return a response with its body, or with the name that this is kept under, and the ETag that it lacks."""
         found, fields = digest(body), stored.fields
         if self._services.rules.etag and body and "etag" not in Fields(fields):
-            fields = (*fields, ("ETag", f'"{found}"'))
+            fields = (*fields, ("ETag", made_etag(found)))
         return msgspec.structs.replace(
             stored,
             id=f"{self._right.token[:NONCE]}{found}",

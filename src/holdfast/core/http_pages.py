@@ -6,6 +6,7 @@ never be older than what Redis has.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Frame, Unreadable
 from holdfast.policy.freshness import Versions, judge, unread
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page
-from holdfast.policy.http.variants import Variant, is_sound_page, variant_of
+from holdfast.policy.http.variants import DIGEST_SIZE, Variant, is_sound_page, variant_of
 from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 
@@ -43,6 +44,13 @@ class Found(NamedTuple):
     def id(self) -> bytes:
         """The id of what is there, whatever it is worth; empty if nothing is."""
         return b"" if self.raw is None else self.raw[ID_OFFSET : ID_OFFSET + ID_SIZE]
+
+    def without(self, lost: Collection[str]) -> Found:
+        """Return the same without some variants, by their ids."""
+        if not lost:
+            return self
+        page = Page(tuple([each for each in self.page.variants if each.id not in lost]), self.page.passing)
+        return self._replace(page=page, variants=tuple([each for each in self.variants if each.stored.id not in lost]))
 
 
 NOTHING: Final = Found(None, Page(), ())
@@ -166,7 +174,7 @@ class Pages:
 
 def digest(body: bytes) -> str:
     """Return what a body's id ends with, so that a page that is signed vouches for it."""
-    return blake2b(body, digest_size=16).hexdigest()
+    return blake2b(body, digest_size=DIGEST_SIZE // 2).hexdigest()
 
 
 def body_key(key: str, name: str) -> str:

@@ -53,6 +53,7 @@ class Writing:
         stamps: Sequence[Stamp] = (),
         body: tuple[str, bytes] | None = None,
         unused: Sequence[str] = (),
+        used: Sequence[str] = (),
         load_time: float = 0.0,
     ) -> bool:
         """Store a page and give the lease back; say whether that was done. It is not, if the lease was revoked.
@@ -65,6 +66,7 @@ class Writing:
             stamps: the versions of its tags.
             body: the id of a body that does not lie in the page, and the body.
             unused: ids of bodies that the page does not name any more.
+            used: ids of bodies that are there already, and have to last as long as the page.
             load_time: seconds that it took to get it.
         """
         now = port.now()
@@ -90,6 +92,7 @@ class Writing:
         fill = scripts.fill(call.key, places.lease, token=right.token, frame=raw, seconds=seconds, channel=places.news)
         before: list[Command] = [] if body is None else [put(body_key(call.key, body[0]), body[1], seconds)]
         after = [pexpire(body_key(call.key, each), _LINGER) for each in unused]
+        after += [pexpire(body_key(call.key, each), seconds) for each in used]
         try:
             replies = await port.pipeline([*before, fill, *after]) if before or after else [await port.call(fill)]
         except BackendError as error:

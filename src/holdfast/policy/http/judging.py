@@ -162,10 +162,10 @@ def _served(variant: Variant, age: float, wants: RequestDirectives, *, softened:
     if softened or not told.may_be_stale or (wants.max_age is not None and wants.max_stale is None):
         return None  # who gives an age without max-stale wants nothing stale (RFC 9111, 5.2.1.1)
     beyond = age - told.lifetime
-    if wants.max_stale is not None and told.lifetime > 0 and beyond <= wants.max_stale:
-        return Serve(variant, age, stale=True)
     if said.stale_while_revalidate is not None and beyond < said.stale_while_revalidate:
         return Serve(variant, age, stale=True, refresh=not failing)
+    if wants.max_stale is not None and told.lifetime > 0 and beyond <= wants.max_stale:
+        return Serve(variant, age, stale=True)
     return None
 
 
@@ -175,7 +175,9 @@ def _validating(variant: Variant, age: float, wants: RequestDirectives, rules: R
     fallback = (
         variant if told.may_be_stale and not wants.no_cache and _fallback_ends(told, wants, rules) > age else None
     )
-    return Forward("request" if fresh else "stale", (variant,), fallback, waits=not fresh)
+    # What another request brings is of use to this one only if it is fresh for a while.
+    useful = told.lifetime > told.initial_age and not told.directives.no_cache
+    return Forward("request" if fresh else "stale", (variant,), fallback, waits=not fresh and useful)
 
 
 def _fallback_ends(told: Freshness, wants: RequestDirectives, rules: Rules) -> float:

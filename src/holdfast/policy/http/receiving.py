@@ -121,7 +121,9 @@ def _confirmed(request: Request, forward: Forward, head: Head, rules: Rules) -> 
 def _brought_up(request: Request, variant: Variant, head: Head, rules: Rules) -> Confirmed:
     """Bring a stored response up to date by the head of an answer that is about the same body."""
     old, fields = variant.stored, without_cookies(_updated(variant, head), rules)
-    terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names, anonymous=old.anonymous)
+    terms: Terms | str = "connection"
+    if not _is_lossy(head.fields, rules):
+        terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names, anonymous=old.anonymous)
     if isinstance(terms, str):
         return Confirmed(variant, None, fields, untouched=terms in _ONLY_HERE)
     return Confirmed(variant, _stored(terms, old.status, fields, head, old.id, old.size, old.body), fields)
@@ -229,7 +231,7 @@ def _standing_in(request: Request, forward: Forward, head: Head, rules: Rules) -
 def _answered_head(request: Request, forward: Forward, head: Head, rules: Rules) -> Confirmed | Relayed:
     """Take the answer to a HEAD (RFC 9111, 4.3.5): it tells whether the stored GET is still what it was."""
     selected = forward.held[0] if len(forward.held) == 1 else None
-    if selected is None or head.status >= 500 or head.status in _OF_THE_REQUEST:
+    if selected is None or head.status >= 500 or head.status in {405, *_OF_THE_REQUEST}:
         return Relayed(detail="head")
     if head.status == selected.stored.status and agrees_with_head(Fields(selected.served), head.fields):
         return _brought_up(request, selected, head, rules)
@@ -252,11 +254,16 @@ def _terms_of_new(request: Request, head: Head, variants: Sequence[Variant], rul
         return "trailers"
     if _declared_size(head.fields) > rules.max_body:
         return "too-large"
-    kept = Fields(storable(head.fields))
-    if any(kept.get(name) != head.fields.get(name) for name in (*_DECISIVE, *rules.targets)):
-        return "connection"  # a field that decides would not be there later: it is about this connection, or malformed
+    if _is_lossy(head.fields, rules):
+        return "connection"
     names = next((each.stored.names for each in variants if each.stored.names), ())
     return _terms(request, head.status, head.fields, head, rules, names=names)
+
+
+def _is_lossy(fields: Fields, rules: Rules) -> bool:
+    """Say whether a field that decides would not be stored: it is about this connection only, or malformed."""
+    kept = Fields(storable(fields))
+    return any(kept.get(name) != fields.get(name) for name in (*_DECISIVE, *rules.targets))
 
 
 def _outdated(request: Request, head: Head, variants: Sequence[Variant]) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page, Stored
 from holdfast.policy.http.vary import matches
 
+DIGEST_SIZE: Final = 32
+"""Signs of the digest that the id of a stored response ends with."""
 _BODILESS: Final = frozenset({204, 304})
 
 
@@ -30,6 +32,11 @@ class Variant:
     """Whether it is for every request that has nothing remarkable about it, for as long as it is fresh."""
     wire: Any = field(default=None, repr=False)
     """The fields in whatever form a server takes, kept here by who made it."""
+
+
+def made_etag(digest: str) -> str:
+    """Return the ETag for a response that has none, by the digest of its body."""
+    return f'"{digest}"'
 
 
 def is_for(stored: Stored, request: Request) -> bool:
@@ -57,5 +64,8 @@ def variant_of(stored: Stored, rules: Rules) -> Variant:
     served = tuple([pair for pair in stored.fields if pair[0].lower() != "age"])
     if "content-length" not in fields and stored.status not in _BODILESS:
         served += (("Content-Length", str(stored.size)),)
+    validators = validators_of(fields, stored.received)
+    if validators.etag == made_etag(stored.id[-DIGEST_SIZE:]):
+        validators = validators._replace(etag=None)  # the app does not know it
     simple = not (stored.names or stored.extras or told.directives.no_cache)
-    return Variant(stored, fields, told, validators_of(fields, stored.received), served, simple)
+    return Variant(stored, fields, told, validators, served, simple)

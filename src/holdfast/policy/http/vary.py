@@ -23,6 +23,8 @@ _NO_LISTS: Final = frozenset(
 )
 """Fields in which a comma is a sign like others."""
 _LONGEST_KNOWN: Final = 400
+_LONGEST_READ: Final = 1024
+"""Signs of a value that is brought into a normal form: anybody can send longer ones, to be read for each variant."""
 """Signs of a value whose normal form is remembered; with 512 of them, a table of a few hundred kilobytes."""
 
 _COMMA: Final = re.compile(r"[ \t]*,[ \t]*")
@@ -80,8 +82,9 @@ def _value_of(name: str, request: RequestFields) -> str | None:
     value = request.get(name)
     if value is None:
         return None
-    # A long one takes long, once for each variant, and anybody can send it: it matches only what is the same.
-    return _normal_of_known(name, value) if len(value) <= _LONGEST_KNOWN else value.strip(" \t")
+    if len(value) <= _LONGEST_KNOWN:
+        return _normal_of_known(name, value)
+    return _normal(name, value) if len(value) <= _LONGEST_READ else value.strip(" \t")
 
 
 def _normal(name: str, value: str) -> str:
