@@ -152,7 +152,7 @@ def test_a_reply_that_is_lost(layer: Layer, colour: Colour, lost: str, size: int
         shop = Shop(colour, layer, origin)
         if lost == "abandon":
             origin.fields = (("Content-Length", "99"), FRESH)
-        if lost == "invalidate":
+        if lost in {"GET", "invalidate"}:
             await shop.ask()
         stage.loses.add(lost)
         got = await shop.ask(method="POST" if lost == "invalidate" else "GET")

@@ -286,7 +286,9 @@ def at_rest(layer: Layer, *, away: bool = False) -> bool:
         away: whether Redis is away, so that leases may still be waiting to be given back.
     """
     engine, backend = layer.engine, layer.engine.backend
-    recurring = [each for each in (*backend._tasks._recurring, *backend._hands._recurring) if each.work]
+    recurring: list[object] = [each for each in backend._hands._recurring if each.work]
+    # What has ended by itself stays in the set until it is collected.
+    recurring += [each for each in backend._tasks._recurring if each.work and (each._task or each._timer._scheduled)]  # type: ignore[attr-defined]
     return not (
         engine.turns._turns
         or (backend._tasks._held and not away)

@@ -262,8 +262,11 @@ def _terms_of_new(request: Request, head: Head, variants: Sequence[Variant], rul
 
 def _is_lossy(fields: Fields, rules: Rules) -> bool:
     """Say whether a field that decides would not be stored: it is about this connection only, or malformed."""
-    kept = Fields(storable(fields))
-    return any(kept.get(name) != fields.get(name) for name in (*_DECISIVE, *rules.targets))
+    kept = storable(fields)
+    if len(kept) == len(fields.pairs):
+        return False  # nothing is lost at all
+    stored = Fields(kept)
+    return any(stored.get(name) != fields.get(name) for name in (*_DECISIVE, *rules.targets))
 
 
 def _outdated(request: Request, head: Head, variants: Sequence[Variant]) -> tuple[str, ...]:
