@@ -10,10 +10,11 @@ from typing import Any, Final
 import pytest
 
 from holdfast import Layer, entries
-from holdfast.core import leasing, lock_waiting
+from holdfast.core import http_fetching, leasing, lock_waiting
 from support.calls import Sent, named, teach
 from support.colours import Colour
 from support.flights import joined
+from support.http_costs import HTTP
 from support.lock_costs import LOCKS
 from support.programs import newest
 from support.recording import Recording
@@ -274,6 +275,7 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "`limiter.reset`": lambda bench: _limit(bench, "reset", "1/minute", "product:7", before=1),
     "`limiter.concurrency`, entered and left": _slot,
     **LOCKS,
+    **HTTP,
 }
 
 
@@ -294,7 +296,7 @@ def test_an_operation_sends_what_the_page_says(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Command by command and trip by trip, as the layer sends them and as the server sees them."""
-    for module in (leasing, lock_waiting):
+    for module in (http_fetching, leasing, lock_waiting):
         monkeypatch.setattr(module, "pause", lambda *_, **__: 30.0)  # no looks in case that a message was lost
     for often in ("_QUEUED", "_NEXT"):
         monkeypatch.setattr(lock_waiting, often, 30.0)

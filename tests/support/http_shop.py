@@ -5,6 +5,7 @@ The app answers by one function, an `async def` of the request, which is driven 
 
 from __future__ import annotations
 
+import asyncio
 import io
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
@@ -158,7 +159,8 @@ def wsgi_app(respond: Respond) -> Callable[..., Iterable[bytes]]:
             for name, value in environ.items()
             if name.startswith("HTTP_")
         }
-        path, query = environ["REQUEST_URI"].partition("?")[0], environ["QUERY_STRING"]
+        sent = environ.get("REQUEST_URI") or environ.get("RAW_URI") or environ["PATH_INFO"]
+        path, query = sent.partition("?")[0], environ["QUERY_STRING"]
         made = _drive(_awaited(respond, Asked(environ["REQUEST_METHOD"], path, query, values)))
         start_response(f"{made.status} Whatever", list(made.fields))
         plain = [piece for piece in made.body if not callable(piece)]
@@ -231,13 +233,19 @@ def environ_of(target: str, fields: Sequence[Pair], method: str = "GET", scheme:
 async def ask_asgi(app: Any, scope: dict[str, Any]) -> Got:
     """Send a request to an ASGI app, and see that it keeps to the protocol."""
     sent: list[dict[str, Any]] = []
+    over = asyncio.Event()
     received = [{"type": "http.request", "body": b"", "more_body": False}]
 
     async def receive() -> Any:
-        return received.pop() if received else {"type": "http.disconnect"}
+        if received:
+            return received.pop()
+        await over.wait()  # the client stays until it has all
+        return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
         sent.append(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            over.set()
 
     await app(scope, receive, send)
     head, *pieces = sent
@@ -322,7 +330,7 @@ async def asking_all(shop: Shop, gate: Gate, requests: Sequence[Pair], target: s
         gate.open()
 
     first, *others = requests
-    actors = [partial(shop.ask, target, first), *[partial(later, each) for each in others], opener]
+    actors: list[Any] = [partial(shop.ask, target, first), *[partial(later, each) for each in others], opener]
     *got, _ = await colour.together(*actors)
     for each in got:
         if isinstance(each, BaseException):

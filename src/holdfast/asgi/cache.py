@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeAlias, Unpack
 
+from holdfast.asgi.http_receive import Ears, Receive
 from holdfast.asgi.http_relay import Message, Relay, Send, send_answer
 from holdfast.asgi.http_scopes import Scope, ScopeFields, fields_of, is_usual, place_of, relayed
 from holdfast.asgi.http_short import HotPage, PassingSend, Sight, send_hot
@@ -20,7 +20,6 @@ from holdfast.web.http_answers import answer, timeout
 from holdfast.web.http_options import HttpCacheOptions, WebCache
 from holdfast.web.http_requests import Place
 
-Receive: TypeAlias = Callable[[], Awaitable[Any]]
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
 _log = logging.getLogger("holdfast")
@@ -142,12 +141,19 @@ class CacheMiddleware:
 
         await self.app(relayed(scope, None), receive, PassingSend(send, self._sight, self._cache.passed, detour))
 
-    async def _forward(self, engine: Engine, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the app answer, as often as that is needed."""
+    async def _forward(
+        self, engine: Engine, exchange: Exchange, scope: Scope, receive: Receive | None, send: Send
+    ) -> None:
+        """Let the app answer, as often as that is needed; without a client if there is no `receive`."""
+        again = False
         while True:
-            relay = Relay(self._cache, engine, exchange, send)
+            conditions = exchange.conditions
+            # Only what was asked with a condition of ours may be swallowed.
+            swallows = conditions is not None or again or receive is None
+            ears = Ears(receive, bodiless=again or receive is None) if swallows else None
+            relay = Relay(self._cache, engine, exchange, send, ears)
             try:
-                await self.app(relayed(scope, exchange.conditions), receive, relay)
+                await self.app(relayed(scope, conditions), ears or receive, relay)
             except BaseException as error:
                 await relay.stop()
                 outcome = None if relay.ended else await exchange.broken(error, begun=relay.begun)
@@ -157,7 +163,7 @@ class CacheMiddleware:
                 await relay.send_outcome(outcome)
                 return
             if relay.again:
-                receive = _replayed(receive)
+                again = True
                 continue
             if not relay.ended:
                 await exchange.broken(None, begun=True)
@@ -170,23 +176,8 @@ class CacheMiddleware:
 
     async def _rerun(self, scope: Scope, exchange: Exchange) -> None:
         opened = self._cache.open()
-        if opened is None:
-            return
-        told = False
-        over = asyncio.Event()
-
-        async def receive() -> Message:
-            nonlocal told
-            if told:
-                await over.wait()
-                return {"type": "http.disconnect"}
-            told = True
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        try:
-            await self._forward(opened[0], exchange, scope, receive, _drop)
-        finally:
-            over.set()
+        if opened is not None:
+            await self._forward(opened[0], exchange, scope, None, _drop)
 
 
 def _hot(caching: HttpCaching, key: str, outcome: Outcome) -> HotPage | None:
@@ -194,21 +185,6 @@ def _hot(caching: HttpCaching, key: str, outcome: Outcome) -> HotPage | None:
     variant, wire = outcome.variant, outcome.variant.wire
     raw = None if variant.stored.body is None else caching.simple_page(key, variant)
     return None if raw is None or wire is None else HotPage(key, raw, variant, wire, outcome.body)
-
-
-def _replayed(receive: Receive) -> Receive:
-    """Return what gives the app the request's body once more. It has none, or the cache would not be for it."""
-    told = False
-
-    async def again() -> Message:
-        nonlocal told
-        if told:
-            message: Message = await receive()
-            return message
-        told = True
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    return again
 
 
 async def _drop(message: Message) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 from holdfast.asgi.http_pump import Pump
+from holdfast.asgi.http_receive import Ears
 from holdfast.asgi.http_scopes import RawFields
 from holdfast.core.http_exchange import Exchange, Next, Outcome
 from holdfast.engine import Engine
@@ -26,6 +27,7 @@ class Relay:
         "_bodiless",
         "_cache",
         "_done",
+        "_ears",
         "_engine",
         "_exchange",
         "_held",
@@ -36,11 +38,14 @@ class Relay:
         "ended",
     )
 
-    def __init__(self, cache: WebCache, engine: Engine, exchange: Exchange, send: Send) -> None:
+    def __init__(
+        self, cache: WebCache, engine: Engine, exchange: Exchange, send: Send, ears: Ears | None = None
+    ) -> None:
         self._cache = cache
         self._engine = engine
         self._exchange = exchange
         self._send = send
+        self._ears = ears
         self._done: Next | None = None
         self._held: Message | None = None
         """The head, until the body begins: it may give the head an ETag, and others may wait for it."""
@@ -58,6 +63,8 @@ class Relay:
         kind = message["type"]
         if kind == "http.response.body":
             await self._body(message)
+            if self._ears is not None and not message.get("more_body", False):
+                self._ears.end()
         elif kind == "http.response.start":
             await self._start(message)
         elif self._done is None or self._done.does == "relay":

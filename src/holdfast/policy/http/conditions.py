@@ -30,7 +30,10 @@ _ABOUT_THE_BODY: Final = frozenset(
     }
 )
 """Representation metadata that a 304 does not carry (RFC 9110, section 15.4.5)."""
-_KEPT_IN_UPDATES: Final = "content-length"
+_KEPT_IN_UPDATES: Final = frozenset(
+    {"content-digest", "content-encoding", "content-length", "content-md5", "content-range"}
+)
+"""Fields that tell how the stored bytes are to be read: those of another message would make them unreadable."""
 _AGE: Final = "age"
 
 # An entity-tag has no escapes and may hold commas (RFC 9110, section 8.8.3), so that it is no quoted string.
@@ -163,7 +166,7 @@ def update(stored: Pairs, fields_304: Fields) -> Pairs:
     """Return the fields of a stored response, updated by those of a 304 or of a HEAD (RFC 9111, section 3.2).
 
     All lines of a name give way to the new lines of that name, in place of the first; new names come last. Excepted are
-    Content-Length, and what must not be stored. An old Age goes even if there is no new one: it is the age of a message
+    Content-Length and others that tell how the stored bytes are to be read, and what must not be stored. An old Age goes even if there is no new one: it is the age of a message
     (section 4.2.3), and the response is now as old as the message that confirmed it.
 
     Args:
@@ -172,7 +175,7 @@ def update(stored: Pairs, fields_304: Fields) -> Pairs:
     """
     fresh: dict[str, list[Pair]] = {}
     for pair in storable(fields_304):
-        if (name := pair[0].lower()) != _KEPT_IN_UPDATES:
+        if (name := pair[0].lower()) not in _KEPT_IN_UPDATES:
             fresh.setdefault(name, []).append(pair)
     updated: list[Pair] = []
     known: set[str] = set()
