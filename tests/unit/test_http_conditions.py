@@ -250,7 +250,7 @@ def test_9111_4_3_4_which_response_a_304_is_about(
     ],
 )
 def test_9111_3_2_a_304_updates_fields(stored: str, told: str, updated: str) -> None:
-    """All lines of a name are replaced, but for what is not stored (3.1) or tells how to read the body; the rest stays."""
+    """All lines of a name are replaced, but what is not stored or tells how to read the body; the rest stays."""
     assert update(pairs_of(stored), Fields(pairs_of(told))) == pairs_of(updated)
 
 
