@@ -165,10 +165,10 @@ def selects(fields_304: Fields, held: Validators, *, only: bool) -> bool:
 def update(stored: Pairs, fields_304: Fields) -> Pairs:
     """Return the fields of a stored response, updated by those of a 304 or of a HEAD (RFC 9111, section 3.2).
 
-    All lines of a name give way to the new lines of that name, in place of the first; new names come last. Excepted are
-    Content-Length and others that tell how the stored bytes are to be read, and what must not be stored. An old Age goes
-    even if there is no new one: it is the age of a message (section 4.2.3), and the response is now as old as the message
-    that confirmed it.
+    All lines of a name give way to the new lines of that name, in place of the first; new names come last. Excepted
+    are Content-Length and others that tell how the stored bytes are to be read, and what must not be stored. An old Age
+    goes even if there is no new one: it is the age of a message (section 4.2.3), and the response is now as old as the
+    message that confirmed it.
 
     Args:
         stored: the fields of the stored response.
