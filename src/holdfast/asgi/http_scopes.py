@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import MutableMapping
 from typing import Any, Final, TypeAlias
-from urllib.parse import quote
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from holdfast.policy.http.conditions import CONDITIONAL
 from holdfast.policy.http.fields import Pairs
@@ -49,8 +49,8 @@ def is_usual(values: dict[bytes, bytes]) -> bool:
 def place_of(scope: Scope, places: Places, values: dict[bytes, bytes]) -> Place | None:
     """Return where what is stored of a request's URL is; None if it cannot be told for certain what the URL is."""
     host = values.get(b"host")
-    path = scope.get("raw_path") or scope["path"]
-    said = scope.get("scheme", "http"), host, path, scope["query_string"], scope.get("root_path")
+    get = scope.get
+    said = get("scheme", "http"), host, get("raw_path"), scope["path"], scope["query_string"], get("root_path")
     try:
         return places.known[said]
     except KeyError:
@@ -86,13 +86,16 @@ def _server(scope: Scope) -> str | None:
 
 
 def _path(scope: Scope) -> str:
-    raw = scope.get("raw_path")
-    path = scope["path"]
-    text = quote(path, safe=_SAFE) if raw is None else raw.partition(b"?")[0].decode("latin-1")
-    root = scope.get("root_path", "")
-    if root and not path.startswith(root):  # a server that leaves out where the app is mounted
-        text = quote(root, safe=_SAFE) + text
-    return text
+    """Return the path as it was sent, where that is what the app is asked for, and otherwise as it would have been."""
+    raw, path, root = scope.get("raw_path"), scope["path"], scope.get("root_path", "")
+    # Some servers leave out where the app is mounted.
+    before = "" if not root or path.startswith(root) else root
+    if raw is not None:
+        text: str = raw.partition(b"?")[0].decode("latin-1")
+        # Somebody may have rewritten the path since: then the client's is not what the app is asked for.
+        if unquote(text) == path or unquote_to_bytes(text) == path.encode("utf-8", "surrogateescape"):
+            return quote(before, safe=_SAFE) + text
+    return quote(before + path, safe=_SAFE, errors="surrogateescape")
 
 
 def relayed(scope: Scope, conditions: Pairs | None) -> Scope:

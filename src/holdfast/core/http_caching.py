@@ -70,6 +70,8 @@ class _Wish:
     """When it stops waiting for others, if it waits at all."""
     lost: str = ""
     """The id of a variant that counts as if it were not there."""
+    looked: bool = True
+    """Whether it has seen what is stored."""
     waited: bool = False
     """Whether it had to wait for another request."""
 
@@ -80,6 +82,7 @@ class _Wish:
 
     def still(self, later: Found) -> bool:
         """Look at what was found, and say whether the right to fetch is still wanted."""
+        self.looked = True
         self.found = later.without({self.lost}) if self.lost else later
         self.decision = self.judge(self.found)
         return isinstance(self.decision, Forward) and self.decision.leased
@@ -266,7 +269,8 @@ class HttpCaching:
         """
         if not new:
             self._count_miss(call, found)
-        wish = _Wish(partial(self._judge, port, request), found, forward, port.monotonic() + self.plan.wait, lost)
+        until = port.monotonic() + self.plan.wait
+        wish = _Wish(partial(self._judge, port, request), found, forward, until, lost, looked=not new)
         try:
             right = await self._services.fetching.obtain(port, call, wish)
         except BackendError as error:
@@ -274,6 +278,8 @@ class HttpCaching:
             return self._exchange(port, request, call, BYPASS, NOTHING, Right())
         if right is None or not isinstance(wish.decision, Forward):
             return await self._found(port, request, call, wish, rerun)
+        if new and right.away:
+            return self._exchange(port, request, call, BYPASS, NOTHING, Right())
         if new:
             self._count_miss(call, wish.found)
         exchange = self._exchange(port, request, call, wish.decision, wish.found, right)

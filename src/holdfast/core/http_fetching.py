@@ -25,6 +25,8 @@ from holdfast.scripts import cache as scripts
 
 _AROUND: ContextVar[tuple[tuple[str, Turn], ...]] = ContextVar("holdfast_fetching", default=())
 """The turns that the current code runs in, with their keys: an app that asks itself must not wait for itself."""
+AWAY: Final = Lease("away")
+"""Instead of a lease: Redis could not be used."""
 _RENEWED_FOR: Final = 10
 """How many leases long a fetch is kept alive."""
 _VALUE: Final = 0
@@ -39,6 +41,8 @@ class Right:
     turn: Turn | None = None
     stop: Cancel | None = None
     """Ends the renewal of the lease."""
+    away: bool = False
+    """Whether there is no lease since Redis could not be used."""
 
     @property
     def token(self) -> str:
@@ -51,6 +55,8 @@ class Wish(Protocol):
 
     waited: bool
     """Whether it had to wait for another request."""
+    looked: bool
+    """Whether it has seen what is stored."""
 
     @property
     def found(self) -> Found:
@@ -94,9 +100,10 @@ class Fetching:
             return Right()
         own = Turn(port.place(), port.lifeline())
         while (turn := self._turns.take(key, own)) is not own:
-            wish.waited = True
-            if not await self._waited(port, turn, wish.deadline):
-                return Right()
+            if wish.looked:  # who has not may find what it needs without waiting for anybody
+                wish.waited = True
+                if not await self._waited(port, turn, wish.deadline):
+                    return Right()
             if not wish.still(await self.pages.read(port, key)):
                 return None
         right = Right(turn=own)
@@ -107,7 +114,7 @@ class Fetching:
             raise
         if isinstance(answer, Found) or not answer.granted:
             self.end(key, right)
-            return None if isinstance(answer, Found) else Right()
+            return None if isinstance(answer, Found) else Right(away=answer is AWAY)
         right.lease, right.stop = answer, self._keep(port, call, answer.token)
         # Nobody takes it off again, since a request may end in another context: a turn that has ended is none.
         _AROUND.set((*[each for each in _AROUND.get() if not each[1].ended.done()], (key, own)))
@@ -216,7 +223,7 @@ class _Asking:
         self._cancel: Cancel | None = None
 
     async def ask(self) -> Lease | Found | float:
-        """Ask once. Return the lease (`NO_LEASE` without Redis), what is stored, or for how long another has it."""
+        """Ask once. Return the lease (`AWAY` without Redis), what is stored, or for how long another has it."""
         fetching, port, call = self._fetching, self._port, self._call
         if self._bell is not None:
             self._bell.arm()
@@ -237,7 +244,7 @@ class _Asking:
             fetching.returning.renounce(port, [(call, nonce)])
             self.nonce = ""
             fetching.pages.failed("acquire", error)
-            return NO_LEASE
+            return AWAY
         known = fetching.note_epoch(epoch)
         if kind == _GRANTED:
             fetching.orphans.remove(call.key, replaced)
