@@ -11,6 +11,9 @@ from typing import Final
 import pytest
 
 from holdfast import Layer
+from support.http_costs import LONG, UNSTORED
+from support.http_steps import FRESH
+from support.http_world import HOST, Says, World, colour_of
 from support.programs import newest
 from support.standalone import Standalone
 from support.waiting import until
@@ -56,6 +59,7 @@ def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
     yield "epoch of all tags", used("shop:tag-epoch")
     yield from _limits(server, layer)
     yield from _locks(server, layer)
+    yield from _pages(server, layer)  # the last, since a world's clock stands still
 
 
 def _limits(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
@@ -98,3 +102,28 @@ def _queue(server: Standalone, layer: Layer, used: Callable[[str], int]) -> int:
             threads.submit(wait)
         until(lambda: server.client.zcard("shop:lock:{product:7}:queue") == 10, "all of them wait")
         return used("lock:{product:7}:queue") + used("lock:{product:7}:alive")
+
+
+def _pages(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
+    key, world = f"shop:cache:{{http:http://{HOST}/product/7}}", World("wsgi", layer)
+    lines = (FRESH, "Content-Type: text/html; charset=utf-8")
+
+    def stored(*says: Says) -> None:
+        server.client.unlink(key)
+        for number, each in enumerate(says):
+            world.origin.script = [each]
+            colour_of("wsgi").run(lambda: world.ask("GET /product/7", [f"Accept-Language: {number}"]))  # noqa: B023
+
+    def used(found: str | bytes = key) -> int:
+        return int(server.client.memory_usage(found, samples=0) or 0)
+
+    stored(Says(lines, body=b"x" * 1000))
+    yield "page, a body of 1,000 bytes", used()
+    stored(*[Says((*lines, "Vary: Accept-Language"), body=b"x" * 1000)] * 2)
+    yield "page, two variants with 1,000 bytes each", used()
+    stored(Says(lines, body=LONG))
+    yield "page, its body apart", used()
+    (body,) = server.client.scan_iter(match=f"{key}:*")
+    yield "body apart, 16,640 bytes", used(body)
+    stored(Says(UNSTORED))
+    yield "mark of a page that is not to be stored", used()

@@ -80,7 +80,7 @@ class AsgiClients:
         self.source = Source(seed)
         self.random = random.Random(seed + 1)
         self.layer = layer
-        self.app = asgi.CacheMiddleware(self._answer, layer=layer, wait="5s")
+        self.app = asgi.CacheMiddleware(self._answer, layer=layer, wait="1s", lease="10m")
         self.complete = 0
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
@@ -201,7 +201,7 @@ class WsgiClients:
     def __init__(self, layer: Layer, seed: int) -> None:
         self.source = Source(seed)
         self.random = random.Random(seed + 1)
-        self.app = wsgi.CacheMiddleware(self._answer, layer=layer, wait="5s")
+        self.app = wsgi.CacheMiddleware(self._answer, layer=layer, wait="1s", lease="10m")
         self.complete = 0
         self.open = 0
         """Bodies of the app that are not closed yet."""

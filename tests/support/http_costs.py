@@ -16,6 +16,7 @@ from support.peeking import idle
 TAGGED: Final = (FRESH, "Cache-Tag: all")
 REFRESHED: Final = ("Cache-Control: max-age=1, stale-while-revalidate=60",)
 VALIDATED: Final = ("Cache-Control: max-age=1", 'ETag: "a"')
+STANDING_IN: Final = ("Cache-Control: max-age=1, stale-if-error=60",)
 UNSTORED: Final = ("Cache-Control: no-store",)
 LONG: Final = bytes(range(256)) * 65
 """More than 16 KiB."""
@@ -90,12 +91,14 @@ async def _known_miss(bench: Any) -> None:
     await site.measure("fwd=uri-miss;stored", "GET /", FRESH)
 
 
-async def _outdated(bench: Any, told: str, before: Sequence[str], *lines: str, **says: Any) -> None:
+async def _outdated(
+    bench: Any, told: str, before: Sequence[str], *lines: str, status: int = 200, body: bytes | None = None
+) -> None:
     """Ask when what is stored is stale."""
     site = Site(bench)
-    await site.ask("GET /", *before)
+    await site.ask("GET /", *before, body=body)
     site.clock.now += 2
-    await site.measure(told, "GET /", *lines, **says)
+    await site.measure(told, "GET /", *lines, status=status)
 
 
 async def _unstored(bench: Any, *, before: int, later: float = 0.0) -> None:
@@ -194,7 +197,7 @@ async def _purge(bench: Any, *urls: str) -> None:
 
 
 HTTP: Final[dict[str, Callable[[Any], Awaitable[None]]]] = {
-    "`GET`, hit": _hit,
+    "`GET`, hit": lambda bench: _hit(bench, before=2),  # by the short way, where there is one
     "`GET`, hit, the body beyond 16 KiB": lambda bench: _hit(bench, FRESH, body=LONG),
     "`GET`, hit, with tags": lambda bench: _hit(bench, *TAGGED, before=1),
     "`GET`, hit, with tags, for the first time": lambda bench: _hit(bench, *TAGGED),
@@ -212,6 +215,12 @@ HTTP: Final[dict[str, Callable[[Any], Awaitable[None]]]] = {
     "`GET`, stale, made anew": lambda bench: _outdated(bench, "fwd=stale;stored", VALIDATED, FRESH),
     "`GET`, stale, and the app says 304": lambda bench: _outdated(
         bench, "fwd=stale;fwd-status=304", VALIDATED, *VALIDATED, status=304
+    ),
+    "`GET`, stale, the body beyond 16 KiB, and the app says 304": lambda bench: _outdated(
+        bench, "fwd=stale;fwd-status=304", VALIDATED, *VALIDATED, status=304, body=LONG
+    ),
+    "`GET`, stale, and the app fails": lambda bench: _outdated(
+        bench, "fwd=stale;fwd-status=503", STANDING_IN, "X-Failed: yes", status=503
     ),
     "`GET`, not to be stored": lambda bench: _miss(bench, *UNSTORED),
     "`GET`, not to be stored, the second time": lambda bench: _unstored(bench, before=1),

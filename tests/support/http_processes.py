@@ -141,7 +141,7 @@ class Site:
 
     def runs(self, path: str) -> list[str]:
         """Return the names of the processes whose app was asked for a path, with the method."""
-        return [str(each, "ascii") for each in self.control.lrange(f"runs:{path}", 0, -1)]
+        return [str(each, "ascii") for each in self.control.lrange(f"runs:{path}", 0, -1)]  # type: ignore[arg-type]
 
     def keys(self) -> dict[str, int]:
         """Return all keys of the cache, with the milliseconds that each has left."""

@@ -189,21 +189,26 @@ def test_what_is_stored_of_an_answer() -> None:
         ([FRESH, "Trailer: X-Sum"], Rules(), "trailers"),
         ([FRESH, "Content-Length: 11"], Rules(max_body=10), "too-large"),
         ([FRESH, "Content-Length: 11, 11"], Rules(max_body=10), "too-large"),
-        ([FRESH, "Content-Length: 1", "Content-Length: " + "9" * 5000], Rules(), "too-large"),
+        ([FRESH, "Content-Length: " + "9" * 5000], Rules(), "too-large"),
+        ([FRESH, "Content-Length: 1", "Content-Length: 2"], Rules(), "content-length"),
+        ([FRESH, "Content-Length: 1, x"], Rules(), "content-length"),
+        ([FRESH, "Content-Length: x"], Rules(), "content-length"),
+        ([FRESH, "Content-Length: "], Rules(), "content-length"),
+        ([FRESH, "Content-Length: -11"], Rules(), "content-length"),
         (["Cache-Control: max-age=0"], Rules(), "no-freshness"),
         (["Expires: 0"], Rules(), "no-freshness"),
         (["Cache-Control: public"], Rules(), "no-freshness"),
     ],
 )
 def test_what_could_not_be_used_is_not_stored(lines: list[str], rules: Rules, why: str) -> None:
-    """What no request can select, what is too long or has trailers, and what is stale and cannot be validated."""
+    """What no request can select, whose end nobody knows, what is too long, and what is stale for good."""
     assert kept(*lines, rules=rules) == why
 
 
 def test_a_declared_length_is_not_feared() -> None:
-    """A body of just the permitted length is stored, and one whose length says nothing."""
+    """A body of just the permitted length is stored, also if the same length is said twice (RFC 9110, 8.6)."""
     rules = Rules(max_body=10)
-    for length in ("10", "0010", "x", "", "-11"):
+    for length in ("10", "0010", "10, 10", "0"):
         assert isinstance(kept(FRESH, f"Content-Length: {length}", rules=rules), Stored)
 
 

@@ -155,7 +155,7 @@ class CacheMiddleware:
             try:
                 await self.app(relayed(scope, conditions), ears or receive, relay)
             except BaseException as error:
-                await relay.stop()
+                relay.stop()
                 outcome = None if relay.ended else await exchange.broken(error, begun=relay.begun)
                 if outcome is None:
                     raise

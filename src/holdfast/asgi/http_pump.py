@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 
@@ -25,10 +24,14 @@ class Pump:
         self._error: Exception | None = None
 
     def push(self, message: Any) -> None:
-        """Send a message after those before it; nothing once the client is known to have left."""
+        """Send a message after those before it; nothing once the client is known to have left.
+
+        The app may use the message and its buffer again as soon as this has returned.
+        """
         if self._error is not None:
             return
-        self._messages.append(message)
+        body = message.get("body")
+        self._messages.append(dict(message) if body is None else {**message, "body": bytes(body)})
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
 
@@ -46,15 +49,13 @@ class Pump:
             try:
                 await self._task
             except asyncio.CancelledError:
-                await self.stop()
+                self.stop()
                 raise
         if self._error is not None:
             raise self._error
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Send nothing more."""
         self._messages.clear()
-        if self._task is not None and not self._task.done():
+        if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task

@@ -86,7 +86,7 @@ class Relay:
             fields.append((b"cache-status", status.encode("latin-1")))
         self._bodiless = done.bodiless
         head = {**message, "status": done.status, "headers": fields}
-        if exchange.is_storing:
+        if exchange.is_storing or exchange.changes:
             self._held = head
             return
         self.begun = True
@@ -127,9 +127,7 @@ class Relay:
         if exchange.is_over:
             self.ended = self.ended or not more
             return
-        exchange.feed(body)
-        if exchange.is_overlong:
-            await exchange.give_up()
+        await exchange.take(body)
         if not more and not self.ended:
             self.ended = True
             await exchange.complete()
@@ -156,10 +154,10 @@ class Relay:
         elif self._pump is not None:
             await self._pump.drained()
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Send nothing more."""
         if self._pump is not None:
-            await self._pump.stop()
+            self._pump.stop()
 
     async def send_outcome(self, outcome: Outcome) -> None:
         """Send what is stored instead of what the app answered."""

@@ -106,9 +106,11 @@ class HttpCaching:
         self._recorder = caching.recorder
         pages = Pages(caching.reading, plan, rules, caching.recorder, signed=signed)
         fetching = Fetching(caching.loading.leasing, turns, pages, tagged=bool(rules.tag_field))
-        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._forget)
+        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._like)
         self._passing: dict[str, float] = {}
         """Until when, on the monotonic clock, the mark of a URL that is not stored need not be looked at again."""
+        self._liked: set[str] = set()
+        """The keys of URLs under a mark that have been stored, or might have been."""
         self._met: set[str] = set()
         self._behind = turns.behind
 
@@ -163,12 +165,16 @@ class HttpCaching:
         self._passing.pop(request.key, None)
         return False
 
-    def _forget(self, key: str) -> None:
+    def _like(self, key: str) -> None:
+        """Note that a URL may be stored: a mark, which anybody can bring about, only keeps requests from waiting."""
         self._passing.pop(key, None)
+        if len(self._liked) >= _MOST_PASSING:
+            self._liked.clear()
+        self._liked.add(key)
 
     def _note_passing(self, port: Port, key: str, found: Found) -> None:
         until = found.page.passing
-        if not until or found.variants:
+        if not until or found.variants or key in self._liked:
             return
         if len(self._passing) >= _MOST_PASSING:
             self._passing.clear()
@@ -182,6 +188,7 @@ class HttpCaching:
             self.rules,
             softened=found.softened,
             passing=found.page.passing,
+            liked=bool(found.variants) or request.key in self._liked,
             retry_at=found.retry_at,
         )
 

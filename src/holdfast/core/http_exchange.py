@@ -3,7 +3,7 @@
 The middleware tells what the app does, in this order; each exchange ends with one of the last three:
 
     head        the app has begun to answer; the reply says whether the answer goes to the client
-    feed        a piece of its body; when the body turns out too long, `give_up`
+    take        a piece of its body, before the client gets it
     complete    the body is complete: what is to be stored is stored before the client has the end of it
     conclude    instead, where the client gets another response than the app's: returns that
     broken      instead, where the app raised or the client left: returns a stale response if one may stand in
@@ -26,7 +26,7 @@ from holdfast.errors import BackendError
 from holdfast.policy.freshness import retry_pause
 from holdfast.policy.http.ages import age_at
 from holdfast.policy.http.conditions import fields_of_304, request_fields
-from holdfast.policy.http.directives import RequestDirectives, delta_seconds
+from holdfast.policy.http.directives import RequestDirectives
 from holdfast.policy.http.fields import Fields, Pairs
 from holdfast.policy.http.invalidation import invalidated
 from holdfast.policy.http.judging import Forward, error_window, raise_window
@@ -39,6 +39,7 @@ from holdfast.policy.http.receiving import (
     Reception,
     Relayed,
     Replaced,
+    declared_size,
     receive,
 )
 from holdfast.policy.http.request import Request
@@ -139,6 +140,11 @@ class Exchange:
         return self._keeping.is_over and not self._changed
 
     @property
+    def changes(self) -> bool:
+        """Whether the answer outdates something; that goes before the client gets any of it."""
+        return bool(self._changed)
+
+    @property
     def is_storing(self) -> bool:
         """Whether the body is kept to be stored."""
         return self._stored is not None
@@ -153,7 +159,7 @@ class Exchange:
         """How many bytes the body has, if it is to be stored and its response says so."""
         if self._stored is None:
             return None
-        return delta_seconds(Fields(self._stored.fields).get("content-length") or "")
+        return declared_size(Fields(self._stored.fields))
 
     def etag_of(self, body: bytes) -> str | None:
         """Return the ETag that a response will be stored with, if it has none and is to be given one."""
@@ -179,7 +185,7 @@ class Exchange:
         return await self._relayed(reception, head)
 
     async def _changes(self, head: Head) -> Next:
-        """Take the answer to a request that may change something: what it outdates goes before the client knows."""
+        """Take the answer to a request that may change something: what it outdates goes with the body."""
         services, request = self._services, self.request
         reception: Reception = Relayed()
         if self._keeping.may_store:
@@ -188,8 +194,6 @@ class Exchange:
         changed = invalidated(request.method, head.status, request.target, head.fields)
         keys = [request.key if each == request.target else services.key_of(each) for each in changed]
         self._changed = [key for key in keys if self._stored is None or key != request.key]
-        if self._changed:
-            await services.writing.invalidate(self._port, self._changed)
         if self._stored is None:
             await self._keeping.release()
         return Next("relay", head.status, head.fields.pairs, stored=self._stored is not None)
@@ -204,7 +208,7 @@ class Exchange:
         else:
             if reception.stored is not None and keeping.found.page.passing and not keeping.found.variants:
                 # It may be stored after all: the next request shall do so.
-                self._services.forget(self._call.key)
+                self._services.like(self._call.key)
                 await self._services.writing.invalidate(self._port, [self._call.key])
             keeping.end()
         detail = reception.detail or ("" if stored is not None else "no-lease")
@@ -264,35 +268,35 @@ class Exchange:
             pages.failed("GET", error)
             return None
 
-    def feed(self, piece: bytes) -> None:
-        """Take a piece of the body."""
-        if self._stored is not None:
-            self._body.feed(piece)
+    async def take(self, piece: bytes) -> None:
+        """Take a piece of the body, before the client gets it; `complete` comes after the last."""
+        body = self._body
+        if self._stored is None:
+            body.count += 1
         else:
-            self._body.count += 1
-
-    @property
-    def is_overlong(self) -> bool:
-        """Whether the body has turned out too long to be stored: then call `give_up`, so that nobody waits for it."""
-        return self._stored is not None and self._body.is_overlong
+            body.feed(piece)
+            if body.is_overlong:
+                await self.give_up()
+        if self._changed and body.count == 1:  # the app has done what it does, and the client does not know it yet
+            await self._services.writing.invalidate(self._port, self._changed)
 
     async def give_up(self) -> None:
-        """Let the rest of the body through, unstored."""
+        """Let the rest of the body through, unstored; nobody need wait for it."""
         self._stored = None
         await self._keeping.leave(self._gone, PASSING)
 
     async def complete(self) -> bool:
         """Store what is to be stored; say whether it is."""
         stored, self._stored = self._stored, None
-        if self._changed and self._body.count > 1:  # it may have gone on changing things while it answered
+        if self._changed and self._body.count != 1:  # it may have gone on changing things while it answered
             await self._services.writing.invalidate(self._port, self._changed)
         if stored is None:
             await self._keeping.release()
             return False
         body = self._body.whole()
-        declared = Fields(stored.fields).get("content-length")
-        if declared is not None and declared != str(len(body)) and stored.status not in BODILESS:
-            await self._keeping.release()
+        declared = declared_size(Fields(stored.fields))
+        if declared is not None and declared != len(body) and stored.status not in BODILESS:
+            await self._keeping.leave(self._gone, PASSING)
             return False
         load_time = max(0.0, self._port.now() - self._requested)
         return await self._keeping.write(stored, body, self._gone, load_time=load_time)

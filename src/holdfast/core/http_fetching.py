@@ -116,8 +116,7 @@ class Fetching:
             self.end(key, right)
             return None if isinstance(answer, Found) else Right(away=answer is AWAY)
         right.lease, right.stop = answer, self._keep(port, call, answer.token)
-        # Nobody takes it off again, since a request may end in another context: a turn that has ended is none.
-        _AROUND.set((*[each for each in _AROUND.get() if not each[1].ended.done()], (key, own)))
+        _enter(key, own)
         return right
 
     async def take(self, port: Port, call: Call) -> Right:
@@ -130,7 +129,9 @@ class Fetching:
             raise
         if not isinstance(answer, Lease) or not answer.granted:
             return Right()
-        return Right(answer, stop=self._keep(port, call, answer.token))
+        own = Turn(port.place(), port.lifeline())
+        _enter(call.key, own)
+        return Right(answer, own, self._keep(port, call, answer.token))
 
     def end(self, key: str, right: Right) -> None:
         """Note that a fetch is over, and wake who waits for it in this process."""
@@ -205,6 +206,14 @@ class Fetching:
         epoch = parse_versions(replies[0])
         self._epoch_exists = epoch is not None
         return epoch
+
+
+def _enter(key: str, turn: Turn) -> None:
+    """Note that the current code runs in a turn.
+
+    Nobody takes it off again, since a request may end in another context: a turn that has ended is none.
+    """
+    _AROUND.set((*[each for each in _AROUND.get() if not each[1].ended.done()], (key, turn)))
 
 
 class _Asking:

@@ -9,12 +9,12 @@ import msgspec
 
 from holdfast.core.call import Call
 from holdfast.core.http_fetching import Fetching, Right
-from holdfast.core.http_pages import Found, Pages, digest
+from holdfast.core.http_pages import Found, Pages, body_mark, digest
 from holdfast.core.http_writing import Writing
 from holdfast.core.returning import NONCE
 from holdfast.policy.http.fields import Fields
 from holdfast.policy.http.rules import Rules
-from holdfast.policy.http.stored import Page, Stored, is_inline, joined, remaining
+from holdfast.policy.http.stored import Page, Stored, free_place, is_inline, joined, remaining
 from holdfast.policy.http.target import Target
 from holdfast.policy.http.variants import made_etag
 from holdfast.port import Port
@@ -31,8 +31,8 @@ class Services(NamedTuple):
     fetching: Fetching
     writing: Writing
     key_of: Callable[[Target], str]
-    forget: Callable[[str], None]
-    """Takes back what this process believes: that a URL is never stored."""
+    like: Callable[[str], None]
+    """Notes that a URL may be stored, whatever a mark says."""
 
 
 class Keeping:
@@ -85,7 +85,7 @@ class Keeping:
         outside = None
         if body is not None:
             stored = self._with_body(stored, body, kept)
-            outside = (stored.id, body) if stored.body is None else None
+            outside = (stored.place, body_mark(stored) + body) if stored.body is None else None
         stamped = await self._writing.stamps_for(port, right, Fields(stored.fields), stored.until - now, found)
         if stamped is None:
             await self._writing.release(port, call, right)
@@ -99,7 +99,7 @@ class Keeping:
             stamps=stamps,
             body=outside,
             unused=self._unused(gone) if body is not None else (),
-            used=[stored.id] if body is None and stored.body is None else (),
+            used=[stored.place] if body is None and stored.body is None else (),
             load_time=load_time,
         )
 
@@ -114,6 +114,7 @@ class Keeping:
             fields=fields,
             size=len(body),
             body=body if is_inline(len(body), others) else None,
+            place=free_place(self.found.page),
         )
 
     async def leave(self, gone: Collection[str], passing: float) -> None:
@@ -148,8 +149,8 @@ class Keeping:
         await self._writing.invalidate(self._port, [self._call.key])
         return False
 
-    def _unused(self, gone: Collection[str]) -> list[str]:
-        return [each.id for each in self.found.page.variants if each.id in gone and each.body is None]
+    def _unused(self, gone: Collection[str]) -> list[int]:
+        return [each.place for each in self.found.page.variants if each.id in gone and each.body is None]
 
     async def release(self, retry_at: float = 0.0) -> None:
         """Give the lease back without a result; what is stored is served until `retry_at`, if that is given."""

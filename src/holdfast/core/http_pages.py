@@ -17,7 +17,7 @@ from holdfast.core.records import Recorder
 from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Frame, Unreadable
 from holdfast.policy.freshness import Versions, judge, unread
 from holdfast.policy.http.rules import Rules
-from holdfast.policy.http.stored import Page
+from holdfast.policy.http.stored import Page, Stored
 from holdfast.policy.http.variants import DIGEST_SIZE, Variant, is_sound_page, variant_of
 from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
@@ -166,10 +166,12 @@ class Pages:
         stored = variant.stored
         if stored.body is not None:
             return stored.body
-        found = await port.call(get(body_key(key, stored.id)))
-        if found is None or len(found) != stored.size:
-            return None
-        return found if not self._signed or stored.id.endswith(digest(found)) else None
+        mark = body_mark(stored)
+        found = await port.call(get(body_key(key, stored.place)))
+        if found is None or len(found) != len(mark) + stored.size or not found.startswith(mark):
+            return None  # it is gone, or another's
+        body: bytes = found[len(mark) :]
+        return body if not self._signed or stored.id.endswith(digest(body)) else None
 
 
 def digest(body: bytes) -> str:
@@ -177,9 +179,14 @@ def digest(body: bytes) -> str:
     return blake2b(body, digest_size=DIGEST_SIZE // 2).hexdigest()
 
 
-def body_key(key: str, name: str) -> str:
+def body_key(key: str, place: int) -> str:
     """Return the key of a body that does not lie in its page; it shares the page's slot."""
-    return f"{key}:{name}"
+    return f"{key}:{place}"
+
+
+def body_mark(stored: Stored) -> bytes:
+    """Return what the bytes under such a key begin with, so that nobody takes another's body for a response's own."""
+    return stored.id[:-DIGEST_SIZE].encode("latin-1", "replace")
 
 
 def _size_of(kept: _Kept | None) -> int:

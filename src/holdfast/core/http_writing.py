@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from holdfast.commands import Command, pexpire, put
+from holdfast.commands import pexpire
 from holdfast.core import changing
 from holdfast.core.caching import Caching
 from holdfast.core.call import Call
@@ -18,6 +18,7 @@ from holdfast.errors import BackendError, SerializationError
 from holdfast.events import Fill, FillRefused
 from holdfast.policy.frame import instant
 from holdfast.policy.http.fields import Fields, members
+from holdfast.policy.http.receiving import PASSING
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page
 from holdfast.policy.keys import guard
@@ -51,9 +52,9 @@ class Writing:
         page: Page,
         *,
         stamps: Sequence[Stamp] = (),
-        body: tuple[str, bytes] | None = None,
-        unused: Sequence[str] = (),
-        used: Sequence[str] = (),
+        body: tuple[int, bytes] | None = None,
+        unused: Sequence[int] = (),
+        used: Sequence[int] = (),
         load_time: float = 0.0,
     ) -> bool:
         """Store a page and give the lease back; say whether that was done. It is not, if the lease was revoked.
@@ -64,9 +65,9 @@ class Writing:
             right: with its lease.
             page: what to store.
             stamps: the versions of its tags.
-            body: the id of a body that does not lie in the page, and the body.
-            unused: ids of bodies that the page does not name any more.
-            used: ids of bodies that are there already, and have to last as long as the page.
+            body: the place of a body that does not lie in the page, and what goes there.
+            unused: places of bodies that the page does not name any more.
+            used: places of bodies that are there already, and have to last as long as the page.
             load_time: seconds that it took to get it.
         """
         now = port.now()
@@ -87,19 +88,29 @@ class Writing:
             )
         except SerializationError as error:  # too many tags, or more than Redis takes
             self._pages.failed("fill", error)
-            await self.release(port, call, right)
+            if not page.variants:
+                await self.release(port, call, right)
+                return False
+            await self.store(port, call, right, Page((), now + PASSING), unused=[*unused, *used])
             return False
-        fill = scripts.fill(call.key, places.lease, token=right.token, frame=raw, seconds=seconds, channel=places.news)
-        before: list[Command] = [] if body is None else [put(body_key(call.key, body[0]), body[1], seconds)]
+        fill = scripts.fill(
+            call.key,
+            places.lease,
+            token=right.token,
+            frame=raw,
+            seconds=seconds,
+            channel=places.news,
+            part=None if body is None else (body_key(call.key, body[0]), body[1]),
+        )
         after = [pexpire(body_key(call.key, each), _LINGER) for each in unused]
         after += [pexpire(body_key(call.key, each), seconds) for each in used]
         try:
-            replies = await port.pipeline([*before, fill, *after]) if before or after else [await port.call(fill)]
+            reply, *_ = await port.pipeline([fill, *after]) if after else [await port.call(fill)]
         except BackendError as error:
             self._returning.renounce(port, [(call, right.token)])
             self._pages.failed("fill", error)
             return False
-        stored = bool(replies[len(before)])
+        stored = bool(reply)
         if page.variants:
             self._note(call, stored, len(raw) + (0 if body is None else len(body[1])), seconds, load_time)
         return stored

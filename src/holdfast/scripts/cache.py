@@ -44,9 +44,31 @@ def acquire(
     return _ACQUIRE.command(keys, (nonce, milliseconds(seconds), seen, replace))
 
 
-def fill(left: str, lease: str, *, token: str, frame: bytes, seconds: float, channel: str) -> Command:
-    """Store what was loaded for `seconds`, if the lease is still held; the reply is 1, or 0 for lost."""
-    return _FILL.command((left, lease), (token, frame, milliseconds(seconds), channel))
+def fill(
+    left: str,
+    lease: str,
+    *,
+    token: str,
+    frame: bytes,
+    seconds: float,
+    channel: str,
+    part: tuple[str, bytes] | None = None,
+) -> Command:
+    """Store what was loaded for `seconds`, if the lease is still held; the reply is 1, or 0 for lost.
+
+    Args:
+        left: key under which to store it.
+        lease: key of the lease.
+        token: of the lease.
+        frame: what to store.
+        seconds: for how long.
+        channel: where to tell those who wait.
+        part: the key of a part that the frame only names, in the same slot, and the part.
+    """
+    keys, words = (left, lease), (token, frame, milliseconds(seconds), channel)
+    if part is None:
+        return _FILL.command(keys, words)
+    return _FILL.command((*keys, part[0]), (*words, part[1]))
 
 
 def renew(lease: str, *, token: str, seconds: float) -> Command:

@@ -74,9 +74,7 @@ class Run:
     def _whole(self, pieces: list[bytes]) -> list[bytes]:
         """Return a body that is there already: what is to be stored is, before the client has any of it."""
         for piece in pieces:
-            self._exchange.feed(piece)
-        if self._exchange.is_overlong:
-            drive(self._exchange.give_up())
+            drive(self._exchange.take(piece))
         drive(self._exchange.complete())
         return [] if self._bodiless else pieces
 
@@ -99,9 +97,7 @@ class Run:
             self._judge(None)
         if self._done is None or self._done.does != "relay":
             return
-        self._exchange.feed(data)
-        if self._exchange.is_overlong:
-            drive(self._exchange.give_up())
+        drive(self._exchange.take(data))
         if self._write is not None and not self._bodiless:
             self._write(data)
 
@@ -170,10 +166,7 @@ class RelayedBody:
                 return chunk
 
     def _take(self, chunk: bytes) -> None:
-        exchange = self._exchange
-        exchange.feed(chunk)
-        if exchange.is_overlong:
-            drive(exchange.give_up())
+        drive(self._exchange.take(chunk))
         if self._left is not None:
             self._left -= len(chunk)
             if self._left == 0:  # the client knows that this is the end

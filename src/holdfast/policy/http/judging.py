@@ -92,6 +92,7 @@ def judge(
     *,
     softened: bool = False,
     passing: float = 0.0,
+    liked: bool = False,
     retry_at: float = 0.0,
 ) -> Decision:
     """Say what to do with a GET or HEAD.
@@ -103,6 +104,7 @@ def judge(
         rules: of the cache.
         softened: whether all of it counts as stale, since a tag was made so.
         passing: until when requests do not wait for each other, see `Page`.
+        liked: whether some answers of the URL are stored all the same; then a request that need not wait may store.
         retry_at: until when the app is not asked again if there is something to serve, since it has just failed.
     """
     if len(variants) == 1 and request.plain and variants[0].simple and not (softened or request.extras):
@@ -117,7 +119,7 @@ def judge(
     if variant is None:
         if wants.only_if_cached:
             return UNSATISFIED
-        return _missing(request, variants, wants, passing > now)
+        return _missing(request, variants, wants, passes=passing > now, liked=liked)
     age = age_at(variant.told.initial_age, variant.stored.received, now)
     served = _served(variant, age, wants, softened=softened, failing=now < retry_at)
     if served is not None:
@@ -130,14 +132,16 @@ def judge(
     return forward
 
 
-def _missing(request: Request, variants: Sequence[Variant], wants: RequestDirectives, passes: bool) -> Forward:
+def _missing(
+    request: Request, variants: Sequence[Variant], wants: RequestDirectives, *, passes: bool, liked: bool
+) -> Forward:
     why: Why = "vary-miss" if variants else "uri-miss"
     # What answers a condition or a range, or one user, is seldom what others wait for.
     waits = request.plain or not (wants.no_cache or _is_special(request))
     # One for other extras may have the same ETag, and a body made of fields that this request does not have.
     held = [each for each in variants if each.validators.etag is not None and each.stored.extras == request.extras]
-    leased = not (passes or request.is_head)  # without a body there is nothing to store
-    return Forward(why, held if leased else (), leased=leased, waits=leased and waits)
+    leased = not request.is_head and (liked or not passes)  # without a body there is nothing to store
+    return Forward(why, held if leased else (), leased=leased, waits=leased and waits and not passes)
 
 
 def _is_special(request: Request) -> bool:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
+
 from holdfast.policy.http.ages import age_at, freshness_of, kept_for
 from holdfast.policy.http.conditions import agrees_with_head, not_modified, selects, update, validators_of
 from holdfast.policy.http.dates import format_date
@@ -126,7 +128,9 @@ def _brought_up(request: Request, variant: Variant, head: Head, rules: Rules) ->
         terms = _terms(request, old.status, Fields(fields), head, rules, names=old.names, anonymous=old.anonymous)
     if isinstance(terms, str):
         return Confirmed(variant, None, fields, untouched=terms in _ONLY_HERE)
-    return Confirmed(variant, _stored(terms, old.status, fields, head, old.id, old.size, old.body), fields)
+    kept = _stored(terms, old.status, fields, head)
+    kept = msgspec.structs.replace(kept, id=old.id, size=old.size, body=old.body, place=old.place)
+    return Confirmed(variant, kept, fields)
 
 
 def _updated(variant: Variant, head: Head) -> Pairs:
@@ -151,11 +155,10 @@ class Terms(NamedTuple):
     extras: Pairs
 
 
-def _stored(
-    terms: Terms, status: int, fields: Pairs, head: Head, name: str = "", size: int = 0, body: bytes | None = None
-) -> Stored:
+def _stored(terms: Terms, status: int, fields: Pairs, head: Head) -> Stored:
+    """Return a response as it is stored, but for its body."""
     return Stored(
-        name,
+        "",
         status,
         fields,
         terms.names,
@@ -163,8 +166,8 @@ def _stored(
         head.requested,
         head.received,
         terms.until,
-        size,
-        body,
+        0,
+        None,
         terms.anonymous,
         terms.extras,
     )
@@ -252,8 +255,9 @@ def _relayed(request: Request, forward: Forward, head: Head, variants: Sequence[
 def _terms_of_new(request: Request, head: Head, variants: Sequence[Variant], rules: Rules) -> Terms | str:
     if "trailer" in head.fields:
         return "trailers"
-    if _declared_size(head.fields) > rules.max_body:
-        return "too-large"
+    size = declared_size(head.fields)
+    if size is not None and not 0 <= size <= rules.max_body:
+        return "content-length" if size < 0 else "too-large"
     if _is_lossy(head.fields, rules):
         return "connection"
     names = next((each.stored.names for each in variants if each.stored.names), ())
@@ -293,7 +297,14 @@ def _passing(head: Head, reason: str) -> float:
     return PASSING_ERROR if head.status >= 500 else PASSING
 
 
-def _declared_size(fields: Fields) -> int:
-    """Return the length that a response says its body has; 0 where it does not say."""
-    sizes = [delta_seconds(each) or 0 for each in members(fields.get("content-length") or "")]
-    return max(sizes, default=0)
+def declared_size(fields: Fields) -> int | None:
+    """Return how many bytes a response says that its body has, None if it does not say, -1 if nobody can tell.
+
+    The same number several times is that number (RFC 9110, 8.6).
+    """
+    said = fields.get("content-length")
+    if said is None:
+        return None
+    sizes = {delta_seconds(each) for each in members(said)}
+    (size,) = sizes if len(sizes) == 1 else (None,)
+    return -1 if size is None else size

@@ -21,7 +21,7 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One stored response. Its fields are latin-1 text, in the order and the case in which they were received."""
 
     id: str
-    """Names its body, if that has a key of its own."""
+    """Of no two responses the same; a body that has a key of its own begins with its first signs."""
     status: int
     fields: Pairs
     names: tuple[str, ...]
@@ -42,6 +42,8 @@ class Stored(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Whether nothing in the exchange pointed to one user, so that its lifetime may be guessed."""
     extras: Pairs = ()
     """What else selects it: that of its request, see `Request.extras`."""
+    place: int = 0
+    """Which of the keys for bodies of its URL has its body, if that does not lie in the page."""
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -51,6 +53,16 @@ class Page(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The newest first."""
     passing: float = 0.0
     """Until when requests that find no variant do not wait for each other: the last answer was not to be stored."""
+
+
+def free_place(page: Page) -> int:
+    """Return which key for a body no variant of a page uses.
+
+    There are few for each URL, and they are used again: what an invalidation leaves there, which does not know what the
+    page had, is overwritten some time.
+    """
+    used = {each.place for each in page.variants if each.body is None}
+    return next(place for place in range(2 * MOST_VARIANTS) if place not in used)
 
 
 def is_inline(size: int, others: Iterable[Stored]) -> bool:
