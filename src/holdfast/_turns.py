@@ -31,8 +31,8 @@ class Turns:
     def __init__(self) -> None:
         self._turns: dict[str, Turn] = {}
         self._lock = threading.Lock()
-        self.behind: set[str] = set()
-        """The keys of the URLs that are refreshed behind."""
+        self.behind: dict[str, Callable[[], bool]] = {}
+        """The keys of the URLs that are refreshed behind, and whether that can still go on."""
 
     def take(self, key: str, turn: Turn) -> Turn:
         """Return the turn that somebody has of a key, or else give it to the caller and return the caller's own."""

@@ -100,9 +100,17 @@ def unlike(name: str, vary: str, first: str, second: str) -> Case:
     Case(
         "9111-4.3.1 a new variant instead",
         miss(FRESH, VARY, 'ETag: "1"', wants=ONE),
-        miss(FRESH, VARY, 'ETag: "2"', wants=TWO, sees='If-None-Match: "1"', told="fwd=vary-miss"),
+        miss(FRESH, VARY, 'ETag: "2"', wants=TWO, told="fwd=vary-miss"),
+        miss(FRESH, VARY, 'ETag: "3"', wants="X-A: 3", sees='If-None-Match: "2", "1"', told="fwd=vary-miss"),
         hit(1, wants=ONE),
         hit(2, wants=TWO),
+        hit(3, wants="X-A: 3"),
+    ),
+    Case(
+        "9110-8.8.3 an ETag that several variants have",
+        miss(FRESH, VARY, 'ETag: "1"', wants=ONE),
+        miss(FRESH, VARY, 'ETag: "1"', wants=TWO),
+        miss(FRESH, VARY, 'ETag: "1"', wants="X-A: 3"),
     ),
     Case(
         "9111-4.1 vary of a 304",

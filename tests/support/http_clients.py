@@ -118,6 +118,8 @@ def ask_wsgi(app: Any, method: str, target: str, pairs: Pairs, *, scheme: str = 
     def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
         assert not started or exc_info is not None, "start_response was called twice"
         assert type(fields) is list
+        if exc_info is not None and any(written):  # the head is sent (PEP 3333)
+            raise exc_info[1].with_traceback(exc_info[2])
         started.append((status, Fields(fields)))
         return written.append
 

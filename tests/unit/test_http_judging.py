@@ -218,15 +218,53 @@ def test_a_miss_is_fetched_by_one() -> None:
     assert verdict(judge(request_of("Cache-Control: only-if-cached"), [], NOW, RULES)) == "504"
 
 
+def _in_languages(*tags: str, names: tuple[str, ...] = ("accept-language",), more: str = "X-B: 1") -> list[Variant]:
+    return [
+        variant(FRESH, tag, more, name=str(at), by=request_of(f"Accept-Language: {at}"), names=names)
+        for at, tag in enumerate(tags)
+    ]
+
+
 def test_9111_4_3_1_a_miss_among_variants_asks_about_all_of_them() -> None:
-    """By their ETags: without one, a variant could not be named. Nothing is held where nothing may be stored."""
-    german = request_of("Accept-Language: de")
-    one = variant(FRESH, TAG, name="one", by=german, names=("accept-language",))
-    two = variant(FRESH, "Last-Modified: @-9", name="two", by=german, names=("x-a", "accept-language"))
-    forward = forwarded(request_of(), one, two)
-    assert (forward.why, list(forward.held), forward.leased, forward.validates) == ("vary-miss", [one], True, True)
-    assert list(forwarded(request_of(method="HEAD"), one, two).held) == []
-    assert list(forwarded(request_of(), one, passing=NOW + 1).held) == []
+    """By their ETags, once these were seen to differ. Nothing is held where nothing may be stored."""
+    two = _in_languages('ETag: "a"', 'ETag: "b"')
+    forward = forwarded(request_of(), *two)
+    assert (forward.why, list(forward.held), forward.leased, forward.validates) == ("vary-miss", two, True, True)
+    assert list(forwarded(request_of(method="HEAD"), *two).held) == []
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        _in_languages('ETag: "a"'),
+        _in_languages('ETag: "a"', 'ETag: "a"'),
+        _in_languages('ETag: "a"', 'ETag: "b"', 'ETag: "a"'),
+        _in_languages('ETag: "a"', "Last-Modified: @-9"),
+        _in_languages('ETag: "a"', 'ETag: "b"', names=("accept-language", "cookie")),
+        _in_languages('ETag: "a"', 'ETag: "b"', more="Content-Encoding: gzip"),
+    ],
+    ids=["alone", "the same", "two the same", "none", "users", "unreadable"],
+)
+def test_9110_8_8_3_nobody_is_confirmed_what_is_for_others(held: list[Variant]) -> None:
+    """Apps give one ETag to all encodings, languages or users: then a 304 says nothing about a variant."""
+    assert list(forwarded(request_of(), *held).held) == []
+
+
+@pytest.mark.parametrize(
+    ("accepts", "reads"),
+    [
+        ("gzip", True),
+        ("GZIP;q=0.5, br", True),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000", False),
+        ("*", False),
+    ],
+)
+def test_9110_12_5_3_an_encoding_is_confirmed_only_to_who_can_read_it(accepts: str, reads: bool) -> None:
+    """It names the coding, and does not refuse it."""
+    held = _in_languages('ETag: "a"', 'ETag: "b"', more="Content-Encoding: gzip")
+    assert bool(forwarded(request_of(f"Accept-Encoding: {accepts}"), *held).held) is reads
 
 
 def test_a_miss_asks_about_nothing_that_another_key_selects() -> None:

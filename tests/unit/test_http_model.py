@@ -61,9 +61,10 @@ def may_serve(
     most = wants.max_stale if rules.honour_clients else None
     if most is None and oldest is not None:
         return ""  # who names an age and not max-stale wants nothing stale (5.2.1.1)
-    if most is not None and lifetime > 0 and age - lifetime <= most:  # what was never fresh may be for one user
-        return "stale"
-    return "refreshed" if age - lifetime < (told.time("stale-while-revalidate") or 0) else ""
+    if age - lifetime < (told.time("stale-while-revalidate") or 0):
+        return "refreshed"
+    # What was never fresh may be for one user.
+    return "stale" if most is not None and lifetime > 0 and age - lifetime <= most else ""
 
 
 def on_error(said: Response, wants: Wants, rules: Rules) -> float:

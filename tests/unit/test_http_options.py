@@ -202,15 +202,16 @@ def test_a_cache_is_made_once_for_a_layer_and_not_while_that_is_off() -> None:
     layer = Layer("memory://")
     try:
         made = WebCache(layer, {"namespace": "shop"})
-        opened = made.open()
+        opened = made.open("GET")
         assert opened is not None
-        assert made.open() is opened
+        assert made.open("GET") is opened
         place = opened[2].find((), "https", "shop.example", "/p", "")
         assert place is not None
         assert "shop:" in place.key
         assert "https://shop.example/p" in place.key
         with layer.disabled():
-            assert made.open() is None
-        assert made.open() is opened
+            assert made.open("GET") is None
+            assert made.open("POST") is opened
+        assert made.open("GET") is opened
     finally:
         layer.close()

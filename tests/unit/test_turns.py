@@ -81,7 +81,7 @@ def test_a_process_that_was_forked_has_none_of_its_parents_turns() -> None:
     """Their requests are not in it, and would never end."""
     turns, parents, own = Turns(), turn(), turn()
     turns.take("k", parents)
-    turns.behind.add("k")
+    turns.behind["k"] = bool
     turns.after_fork()
     assert turns.take("k", own) is own
     assert not turns.behind

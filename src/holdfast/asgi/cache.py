@@ -89,7 +89,7 @@ class CacheMiddleware:
             await self.app(scope, receive, send)
             return
         cache = self._cache
-        opened = cache.open()
+        opened = cache.open(scope["method"])
         values = fields_of(scope)
         place = None if opened is None else place_of(scope, opened[2], values)
         if opened is None or place is None:
@@ -149,8 +149,9 @@ class CacheMiddleware:
         while True:
             conditions = exchange.conditions
             # Only what was asked with a condition of ours may be swallowed.
-            swallows = conditions is not None or again or receive is None
-            ears = Ears(receive, bodiless=again or receive is None) if swallows else None
+            swallows, bodiless = conditions is not None or again, again or receive is None
+            heeds = swallows or bodiless or exchange.may_store
+            ears = Ears(receive, answers=swallows, bodiless=bodiless) if heeds else None
             relay = Relay(self._cache, engine, exchange, send, ears)
             try:
                 await self.app(relayed(scope, conditions), ears or receive, relay)
@@ -175,7 +176,7 @@ class CacheMiddleware:
         return partial(self._rerun, dict(scope))
 
     async def _rerun(self, scope: Scope, exchange: Exchange) -> None:
-        opened = self._cache.open()
+        opened = self._cache.open(scope["method"])
         if opened is not None:
             await self._forward(opened[0], exchange, scope, None, _drop)
 

@@ -130,7 +130,8 @@ class Relay:
         await exchange.take(body)
         if not more and not self.ended:
             self.ended = True
-            await exchange.complete()
+            # Who knows that the client has left may not have said all.
+            await exchange.complete(sure=self._ears is None or not self._ears.left)
 
     async def _pass_on(self, message: Message, *, apart: bool) -> None:
         """Send a message: apart from the app while others may wait for what it brings."""

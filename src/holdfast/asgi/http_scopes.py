@@ -37,6 +37,8 @@ class ScopeFields:
 def fields_of(scope: Scope) -> dict[bytes, bytes]:
     """Return the fields of a request by name, several lines of one joined."""
     raw: RawFields = scope["headers"]
+    if type(raw) is not list:  # any iterable is permitted, and may be one that can be read once
+        raw = scope["headers"] = list(raw)
     values = dict(raw)
     return values if len(values) == len(raw) else _joined(raw)
 

@@ -27,7 +27,7 @@ from holdfast.core.http_pages import NOTHING, Found, Pages
 from holdfast.core.http_writing import Writing
 from holdfast.core.plan import Plan
 from holdfast.errors import BackendError
-from holdfast.events import Hit, Miss, Refreshed, Stale
+from holdfast.events import Coalesced, Hit, Miss, Refreshed, Stale
 from holdfast.policy.http.invalidation import is_safe_method
 from holdfast.policy.http.judging import (
     BYPASS,
@@ -106,7 +106,9 @@ class HttpCaching:
         self._recorder = caching.recorder
         pages = Pages(caching.reading, plan, rules, caching.recorder, signed=signed)
         fetching = Fetching(caching.loading.leasing, turns, pages, tagged=bool(rules.tag_field))
-        self._services = Services(rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._like)
+        self._services = Services(
+            rules, pages, fetching, Writing(caching, plan, rules, pages), key_of, self._like, self._count_stale
+        )
         self._passing: dict[str, float] = {}
         """Until when, on the monotonic clock, the mark of a URL that is not stored need not be looked at again."""
         self._liked: set[str] = set()
@@ -124,6 +126,8 @@ class HttpCaching:
         """
         if request.method not in _STORABLE_METHODS:
             return await self._changing(port, request)
+        if self._services.fetching.is_around(request.key):
+            return self._exchange(port, request, self._call(request), BYPASS, NOTHING, Right())
         if self._passing and self.passes(port, request):
             return self.passed(port, request)
         if request.plain and request.method == "GET" and self._is_new(request.key):
@@ -193,11 +197,19 @@ class HttpCaching:
         )
 
     async def _decided(
-        self, port: Port, request: Request, call: Call, decision: Decision, found: Found, rerun: Rerun
+        self,
+        port: Port,
+        request: Request,
+        call: Call,
+        decision: Decision,
+        found: Found,
+        rerun: Rerun,
+        *,
+        shared: bool = False,
     ) -> Outcome | Exchange | Unsatisfied:
-        """Do what was decided, if it needs no right to fetch."""
+        """Do what was decided, if it needs no right to fetch; `shared`: another request has brought what is served."""
         if isinstance(decision, Serve):
-            outcome = await self._served(port, call, decision)
+            outcome = await self._served(port, call, decision, shared=shared)
             if outcome is None:
                 return await self._without(port, request, call, decision, found, rerun)
             if decision.refresh:
@@ -217,7 +229,7 @@ class HttpCaching:
             return await self._fetching(port, request, call, decision, left, rerun, lost=serve.variant.stored.id)
         return await self._decided(port, request, call, decision, left, rerun)
 
-    async def _served(self, port: Port, call: Call, serve: Serve) -> Outcome | None:
+    async def _served(self, port: Port, call: Call, serve: Serve, *, shared: bool) -> Outcome | None:
         variant = serve.variant
         body = variant.stored.body
         if body is None:
@@ -227,7 +239,13 @@ class HttpCaching:
                 self._services.pages.failed("GET", error)
             if body is None:
                 return None
-        return self._hit(call.key, variant, body, serve)
+        if not shared:
+            return self._hit(call.key, variant, body, serve)
+        tally, recorder = self.plan.tally, self._recorder
+        tally.coalesced += 1
+        if recorder.hooks:
+            recorder.emit(Coalesced(tally.pattern, call.key))
+        return Outcome(variant, body, serve.age, serve.stale, collapsed=True)
 
     def count_hit(self, key: str, *, stale: bool = False) -> None:
         """Count and tell that a URL was served from the store."""
@@ -237,6 +255,13 @@ class HttpCaching:
             tally.stale += 1
         if recorder.hooks:
             recorder.emit(Stale(tally.pattern, key, "grace") if stale else Hit(tally.pattern, key))
+
+    def _count_stale(self, key: str) -> None:
+        """Count and tell that a stale response has stood in for a failure of the app."""
+        tally, recorder = self.plan.tally, self._recorder
+        tally.stale += 1
+        if recorder.hooks:
+            recorder.emit(Stale(tally.pattern, key, "error"))
 
     def simple_page(self, key: str, variant: Variant) -> bytes | None:
         """Return what Redis had of a URL, if that is this variant alone and only time can make it stale."""
@@ -284,9 +309,10 @@ class HttpCaching:
             self._services.pages.failed("GET", error)
             return self._exchange(port, request, call, BYPASS, NOTHING, Right())
         if right is None or not isinstance(wish.decision, Forward):
-            return await self._found(port, request, call, wish, rerun)
-        if new and right.away:
-            return self._exchange(port, request, call, BYPASS, NOTHING, Right())
+            return await self._found(port, request, call, wish, rerun, new=new)
+        if right.away:
+            found = NOTHING if new else wish.found
+            return self._exchange(port, request, call, wish.decision._replace(why="bypass"), found, right)
         if new:
             self._count_miss(call, wish.found)
         exchange = self._exchange(port, request, call, wish.decision, wish.found, right)
@@ -294,15 +320,14 @@ class HttpCaching:
         return exchange
 
     async def _found(
-        self, port: Port, request: Request, call: Call, wish: _Wish, rerun: Rerun
+        self, port: Port, request: Request, call: Call, wish: _Wish, rerun: Rerun, *, new: bool
     ) -> Outcome | Exchange | Unsatisfied:
         """Do what is wanted now that another request has stored something, or has found that nothing is to be."""
         self._note_passing(port, call.key, wish.found)
-        outcome = await self._decided(port, request, call, wish.decision, wish.found, rerun)
-        if isinstance(outcome, Outcome) and wish.waited:
-            self.plan.tally.coalesced += 1
-            return outcome._replace(collapsed=True)
-        return outcome
+        shared = wish.waited or not new
+        if shared and new:
+            self._count_miss(call, wish.found)
+        return await self._decided(port, request, call, wish.decision, wish.found, rerun, shared=shared)
 
     def _count_miss(self, call: Call, found: Found) -> None:
         tally, recorder = self.plan.tally, self._recorder
@@ -329,10 +354,11 @@ class HttpCaching:
     def _refresh_behind(self, port: Port, request: Request, call: Call, found: Found, rerun: Rerun) -> None:
         """Validate a stale response behind, unless somebody does so already or there are no hands free."""
         key = call.key
-        if key in self._behind or not port.free_hands():
+        alive = self._behind.get(key)
+        if (alive is not None and alive()) or not port.free_hands():
             return
-        self._behind.add(key)
-        port.spawn(self._refresh(port, request, call, found, rerun()), lambda: self._behind.discard(key))
+        self._behind[key] = port.lifeline()
+        port.spawn(self._refresh(port, request, call, found, rerun()), lambda: self._behind.pop(key, None))
 
     async def _refresh(
         self, port: Port, request: Request, call: Call, found: Found, run: Callable[[Exchange], Awaitable[None]]

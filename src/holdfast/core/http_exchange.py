@@ -13,6 +13,7 @@ A body is kept while it streams through only if it is to be stored, and only up 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -150,6 +151,11 @@ class Exchange:
         return self._stored is not None
 
     @property
+    def may_store(self) -> bool:
+        """Whether the answer may be stored, as far as that does not depend on it."""
+        return self._keeping.may_store
+
+    @property
     def has_stored(self) -> bool:
         """Whether a response was stored, or brought up to date."""
         return self._keeping.has_stored
@@ -206,10 +212,8 @@ class Exchange:
         elif keeping.may_store:
             await keeping.leave(reception.gone, reception.passing)
         else:
-            if reception.stored is not None and keeping.found.page.passing and not keeping.found.variants:
-                # It may be stored after all: the next request shall do so.
-                self._services.like(self._call.key)
-                await self._services.writing.invalidate(self._port, [self._call.key])
+            if reception.stored is not None and keeping.found.page.passing:
+                self._services.like(self._call.key)  # it may be stored after all: the next request shall do so
             keeping.end()
         detail = reception.detail or ("" if stored is not None else "no-lease")
         if reception.not_modified:
@@ -253,6 +257,7 @@ class Exchange:
         if body is None:
             return False
         self._outcome = Outcome(variant, body, age, age >= variant.told.lifetime, self.forward.why, status)
+        self._services.count_stale(self._call.key)
         # Others are served so for a while, but not because this client would have it so.
         own = float(variant.told.directives.stale_if_error or 0)
         if not status:
@@ -277,7 +282,11 @@ class Exchange:
             body.feed(piece)
             if body.is_overlong:
                 await self.give_up()
-        if self._changed and body.count == 1:  # the app has done what it does, and the client does not know it yet
+        if body.count == 1:  # the app has done what it does, and the client does not know it yet
+            await self._invalidate()
+
+    async def _invalidate(self) -> None:
+        if self._changed:
             await self._services.writing.invalidate(self._port, self._changed)
 
     async def give_up(self) -> None:
@@ -285,18 +294,25 @@ class Exchange:
         self._stored = None
         await self._keeping.leave(self._gone, PASSING)
 
-    async def complete(self) -> bool:
-        """Store what is to be stored; say whether it is."""
+    async def complete(self, *, sure: bool = True) -> bool:
+        """Store what is to be stored; say whether it is.
+
+        Args:
+            sure: whether the app has surely said all. If not, only a body is stored that is as long as its head says.
+        """
         stored, self._stored = self._stored, None
-        if self._changed and self._body.count != 1:  # it may have gone on changing things while it answered
-            await self._services.writing.invalidate(self._port, self._changed)
+        if self._body.count != 1:  # it may have gone on changing things while it answered
+            await self._invalidate()
         if stored is None:
             await self._keeping.release()
             return False
-        body = self._body.whole()
+        body = b"" if stored.status in BODILESS else self._body.whole()
         declared = declared_size(Fields(stored.fields))
         if declared is not None and declared != len(body) and stored.status not in BODILESS:
             await self._keeping.leave(self._gone, PASSING)
+            return False
+        if not sure and declared is None and stored.status not in BODILESS:
+            await self._keeping.release()
             return False
         load_time = max(0.0, self._port.now() - self._requested)
         return await self._keeping.write(stored, body, self._gone, load_time=load_time)
@@ -315,6 +331,8 @@ class Exchange:
         """
         self._stored = None
         keeping = self._keeping
+        if self._changed and not self._body.count:
+            await self._invalidate_at_last(error)
         if self._outcome is not None and isinstance(error, Exception) and not begun:
             return self._outcome  # it was chosen by the head already
         if keeping.is_over:
@@ -332,6 +350,14 @@ class Exchange:
                 await keeping.leave((), PASSING_ERROR)
         await keeping.release()
         return None
+
+    async def _invalidate_at_last(self, error: BaseException | None) -> None:
+        """Invalidate what a request has changed whose answer breaks off before its body."""
+        if not isinstance(error, GeneratorExit):
+            await self._invalidate()
+            return
+        with suppress(RuntimeError):  # nothing may be awaited any more; without a loop nothing can be done
+            self._port.afterwards(self._invalidate)
 
     def _wants_of_client(self) -> RequestDirectives:
         return self.request.directives(honoured=self._services.rules.honour_clients)

@@ -96,7 +96,7 @@ class Fetching:
             wish: what the caller has found and cannot use, and for how long it waits for others.
         """
         key = call.key
-        if any(around == key and not turn.ended.done() for around, turn in _AROUND.get()):
+        if self.is_around(key):
             return Right()
         own = Turn(port.place(), port.lifeline())
         while (turn := self._turns.take(key, own)) is not own:
@@ -118,6 +118,10 @@ class Fetching:
         right.lease, right.stop = answer, self._keep(port, call, answer.token)
         _enter(key, own)
         return right
+
+    def is_around(self, key: str) -> bool:
+        """Say whether the current code runs in a fetch of a URL: the app asks itself, or there are two caches."""
+        return any(around == key and not turn.ended.done() for around, turn in _AROUND.get())
 
     async def take(self, port: Port, call: Call) -> Right:
         """Take the right from whoever has it, for a request that changes the resource and may bring its new state."""

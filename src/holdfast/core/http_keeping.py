@@ -33,6 +33,8 @@ class Services(NamedTuple):
     key_of: Callable[[Target], str]
     like: Callable[[str], None]
     """Notes that a URL may be stored, whatever a mark says."""
+    count_stale: Callable[[str], None]
+    """Counts that what is stored of a URL has stood in for a failure of the app."""
 
 
 class Keeping:
@@ -81,7 +83,7 @@ class Keeping:
         port, call, right, found, now = self._port, self._call, self._right, self.found, self._port.now()
         kept = remaining(found.page, gone, now)
         if stored is None:
-            return await self._store(Page(kept), gone) if kept else await self._remove()
+            return await self._store(Page(kept)) if kept else await self._remove()
         outside = None
         if body is not None:
             stored = self._with_body(stored, body, kept)
@@ -98,7 +100,6 @@ class Keeping:
             joined(stored, kept if beside else ()),
             stamps=stamps,
             body=outside,
-            unused=self._unused(gone) if body is not None else (),
             used=[stored.place] if body is None and stored.body is None else (),
             load_time=load_time,
         )
@@ -135,22 +136,17 @@ class Keeping:
         if not (gone or passing):
             await self._writing.release(self._port, self._call, self._right)
         elif kept or passing:
-            await self._store(Page(kept, now + passing if passing else 0.0), gone)
+            await self._store(Page(kept, now + passing if passing else 0.0))
         else:
             await self._remove()
 
-    async def _store(self, page: Page, gone: Collection[str]) -> bool:
+    async def _store(self, page: Page) -> bool:
         stamps = self.found.stamps if page.variants else ()
-        return await self._writing.store(
-            self._port, self._call, self._right, page, stamps=stamps, unused=self._unused(gone)
-        )
+        return await self._writing.store(self._port, self._call, self._right, page, stamps=stamps)
 
     async def _remove(self) -> bool:
         await self._writing.invalidate(self._port, [self._call.key])
         return False
-
-    def _unused(self, gone: Collection[str]) -> list[int]:
-        return [each.place for each in self.found.page.variants if each.id in gone and each.body is None]
 
     async def release(self, retry_at: float = 0.0) -> None:
         """Give the lease back without a result; what is stored is served until `retry_at`, if that is given."""

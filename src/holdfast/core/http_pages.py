@@ -23,8 +23,12 @@ from holdfast.policy.stamps import Stamp
 from holdfast.port import Port
 
 _LARGEST_KEPT: Final = 128 * 1024
+_LARGEST_HOT: Final = 32 * 1024
+"""Bytes of a page that is kept ready to be sent as well."""
 _MOST_KEPT: Final = 16 * 1024 * 1024
-"""Bytes of all pages that are kept decoded."""
+"""Bytes of memory that all pages take which are kept decoded."""
+_OVERHEAD: Final = 4096
+"""Bytes that a decoded page takes beside its own."""
 
 
 class Found(NamedTuple):
@@ -108,7 +112,8 @@ class Pages:
             kept = self._decode(key, raw)
             if kept is None:
                 return Found(raw, Page(), ())
-            self._keep(key, kept, len(raw))
+            if kept.found.variants:
+                self._keep(key, kept, len(raw))
         if not kept.tags:
             return kept.found
         more = unread(kept.frame, versions)
@@ -136,22 +141,25 @@ class Pages:
     def _keep(self, key: str, kept: _Kept, size: int) -> None:
         if size > _LARGEST_KEPT:
             return
-        before = self._kept.pop(key, None)
-        self._size += size - _size_of(before)
+        self._size += _size_of(kept) - _size_of(self._kept.pop(key, None))
         self._kept[key] = kept
-        while self._size > _MOST_KEPT and self._kept:
+        while self._size > _MOST_KEPT:  # threads may count past each other: an empty table sets it right
             try:
-                oldest = next(iter(self._kept))
-            except (RuntimeError, StopIteration):  # another thread was quicker
-                break
-            self._size -= _size_of(self._kept.pop(oldest, None))
+                oldest = next(iter(self._kept), None)
+            except RuntimeError:
+                return
+            if oldest is None:
+                self._size = 0
+            else:
+                self._size -= _size_of(self._kept.pop(oldest, None))
 
     def simple(self, key: str, variant: Variant) -> bytes | None:
         """Return the bytes of a page that holds this variant alone, and that no tag can outdate."""
         kept = self._kept.get(key)
         if kept is None or kept.tags or kept.found.variants != (variant,) or not variant.simple:
             return None
-        return kept.found.raw
+        raw = kept.found.raw
+        return raw if raw is not None and len(raw) <= _LARGEST_HOT else None
 
     def failed(self, operation: str, error: Exception) -> None:
         """Count and tell that Redis could not be used. The request goes on without it."""
@@ -190,4 +198,4 @@ def body_mark(stored: Stored) -> bytes:
 
 
 def _size_of(kept: _Kept | None) -> int:
-    return 0 if kept is None or kept.found.raw is None else len(kept.found.raw)
+    return 0 if kept is None or kept.found.raw is None else 2 * len(kept.found.raw) + _OVERHEAD

@@ -27,8 +27,6 @@ from holdfast.policy.tag_fields import read_tag
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
 
-_LINGER: Final = 10.0
-"""Seconds for which a body stays that no page names any more, for those who have just read the old page."""
 _SPACED: Final = frozenset({"surrogate-key", "xkey"})
 """Fields that separate their tags by spaces."""
 
@@ -53,7 +51,6 @@ class Writing:
         *,
         stamps: Sequence[Stamp] = (),
         body: tuple[int, bytes] | None = None,
-        unused: Sequence[int] = (),
         used: Sequence[int] = (),
         load_time: float = 0.0,
     ) -> bool:
@@ -66,7 +63,6 @@ class Writing:
             page: what to store.
             stamps: the versions of its tags.
             body: the place of a body that does not lie in the page, and what goes there.
-            unused: places of bodies that the page does not name any more.
             used: places of bodies that are there already, and have to last as long as the page.
             load_time: seconds that it took to get it.
         """
@@ -91,7 +87,7 @@ class Writing:
             if not page.variants:
                 await self.release(port, call, right)
                 return False
-            await self.store(port, call, right, Page((), now + PASSING), unused=[*unused, *used])
+            await self.store(port, call, right, Page((), now + PASSING))
             return False
         fill = scripts.fill(
             call.key,
@@ -102,8 +98,7 @@ class Writing:
             channel=places.news,
             part=None if body is None else (body_key(call.key, body[0]), body[1]),
         )
-        after = [pexpire(body_key(call.key, each), _LINGER) for each in unused]
-        after += [pexpire(body_key(call.key, each), seconds) for each in used]
+        after = [pexpire(body_key(call.key, each), seconds) for each in used]
         try:
             reply, *_ = await port.pipeline([fill, *after]) if after else [await port.call(fill)]
         except BackendError as error:
@@ -165,8 +160,8 @@ class Writing:
         invalidated while the response was fetched.
         """
         tags = self.tags_of(fields)
-        if not tags:
-            return found.stamps, True
+        if not tags:  # what was softened must not soften the new response, too
+            return ((), False) if found.softened else (found.stamps, True)
         after = None
         if right.lease.epoch is not None:
             after = await self._caching.loading.settling.read_after(port, self._plan, tags, seconds)

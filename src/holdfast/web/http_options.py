@@ -21,6 +21,7 @@ from holdfast.typing import Duration
 from holdfast.web.http_requests import Keying, KeyOption, Places
 
 _METHODS: Final = {"GET", "HEAD", "POST"}
+_READING: Final = frozenset({"GET", "HEAD"})
 _SET_COOKIE: Final = ("public", "store", "strip", "refuse")
 
 
@@ -77,13 +78,13 @@ class WebCache:
         """Whether a request without remarkable fields is the same as any other for its URL."""
         self._made: tuple[Engine, HttpCaching, Places] | None = None
 
-    def open(self) -> tuple[Engine, HttpCaching, Places] | None:
-        """Return the cache in the layer of the moment; None while that is disabled."""
+    def open(self, method: str) -> tuple[Engine, HttpCaching, Places] | None:
+        """Return the cache in the layer of the moment; None while that is disabled, but for what changes something."""
         engine = self._find_engine()
         made = self._made
         if made is None or made[0] is not engine:
             made = self._made = self._make(engine)
-        return None if engine.off.get() else made
+        return None if engine.off.get() and method in _READING else made
 
     def _make(self, engine: Engine) -> tuple[Engine, HttpCaching, Places]:
         places = Places(self.keying, lambda target: page_key(engine, self.namespace, target))

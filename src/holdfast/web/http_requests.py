@@ -28,7 +28,7 @@ _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _CACHED: Final = frozenset({"GET", "HEAD"})
 _UNKNOWN: Final = "*"
 """The method of a request that may be anything to the app, so that it may change things."""
-_MOST_PLACES: Final = 4096
+_MOST_PLACES: Final = 2048
 _LONGEST_HELD: Final = 1024
 """Signs of a URL whose key is remembered."""
 

@@ -79,7 +79,7 @@ class CacheMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request from what is stored, or let the app answer."""
         cache = self._cache
-        opened = cache.open()
+        opened = cache.open(environ["REQUEST_METHOD"])
         request = None if opened is None else request_of(environ, cache.keying, opened[2])
         if opened is None or request is None:
             return self.app(environ, start_response)
@@ -122,7 +122,7 @@ class CacheMiddleware:
         return partial(self._rerun, copied(environ))
 
     async def _rerun(self, environ: Environ, exchange: Exchange) -> None:
-        opened = self._cache.open()
+        opened = self._cache.open(environ["REQUEST_METHOD"])
         if opened is None:
             return
         body = self._forward(opened[0], exchange, environ, _start_nothing)

@@ -42,30 +42,49 @@ class Run:
         """Run the app up to its head, and return the body for the client; None if it gets another response."""
         produced = app(environ, self.start)
         try:
+            if isinstance(produced, list | tuple):
+                return self._begin_whole(produced)
+            if self._head is not None:
+                self._judge(None)
+                if self._is_relayed and self._exchange.is_over and not self._bodiless:
+                    return produced
             chunks = iter(produced)
-            first: list[bytes] = []
-            while self._head is None:  # a generator that starts its response when it is asked for the body
-                chunk = next(chunks, None)
-                if chunk is None:
-                    break
-                first.append(chunk)
-            whole = isinstance(produced, list | tuple)
-            pieces = first + list(chunks) if whole else first
+            first = self._pull(chunks)
             if self._done is None:
-                self._judge(pieces if whole else None)
-            if self._done is not None and self._done.does != "relay":
+                self._judge(None)
+            if not self._is_relayed:
                 for _ in chunks:
                     pass
                 close_body(produced)
                 return None
-            if whole:
-                return self._whole(pieces)
-            if self._exchange.is_over and not first and not self._bodiless:
-                return produced
         except BaseException:
             close_body(produced)
             raise
         return RelayedBody(self._exchange, produced, chunks, first, bodiless=self._bodiless)
+
+    def _begin_whole(self, produced: list[bytes] | tuple[bytes, ...]) -> list[bytes] | None:
+        """Do what `begin` does, for a body that is there already."""
+        pieces = list(produced)
+        if self._done is None:
+            self._judge(pieces)
+        return self._whole(pieces) if self._is_relayed else None
+
+    def _pull(self, chunks: Iterator[bytes]) -> list[bytes]:
+        """Return the first pieces of a body, up to one that is not empty, or the first behind the head.
+
+        Until then a server sends nothing, so that the app may still change its mind (PEP 3333).
+        """
+        first: list[bytes] = []
+        while self._head is None or (self._done is None and not any(first)):
+            chunk = next(chunks, None)
+            if chunk is None:
+                break
+            first.append(chunk)
+        return first
+
+    @property
+    def _is_relayed(self) -> bool:
+        return self._done is not None and self._done.does == "relay"
 
     @property
     def _bodiless(self) -> bool:
@@ -80,13 +99,13 @@ class Run:
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
         """Take the head of the app's answer, as `start_response` does (PEP 3333)."""
-        if exc_info is not None:
-            try:
-                if self.begun:
-                    raise exc_info[1].with_traceback(exc_info[2])
+        if exc_info is not None and self.begun:
+            try:  # the server knows whether the client has got anything; then this raises
+                self._write = self._start_response(status, headers, exc_info)
             finally:
                 exc_info = None
-        elif self._head is not None:
+            drive(self._exchange.broken(None, begun=True))
+        elif exc_info is None and self._head is not None:
             raise AssertionError("start_response was called twice without exc_info")
         self._head = status, headers
         return self.write

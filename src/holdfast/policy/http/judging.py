@@ -21,7 +21,7 @@ from holdfast.policy.http.conditions import Validators, has_unsafe_conditions
 from holdfast.policy.http.directives import RequestDirectives
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
-from holdfast.policy.http.variants import Variant, is_for
+from holdfast.policy.http.variants import Variant, can_read, is_for
 
 Why: TypeAlias = Literal["bypass", "method", "uri-miss", "vary-miss", "miss", "request", "stale", "partial"]
 """Why a request went to the app, in the words of RFC 9211, 2.2."""
@@ -66,6 +66,8 @@ class Unsatisfied(NamedTuple):
 Decision: TypeAlias = Serve | Forward | Unsatisfied
 
 _NONE: Final = Validators(None, None)
+_PERSONAL: Final = frozenset({"authorization", "cookie"})
+"""Fields that tell users apart."""
 UNSATISFIED: Final = Unsatisfied()
 BYPASS: Final = Forward("bypass", leased=False, waits=False)
 OTHER_METHOD: Final = Forward("method", leased=False, waits=False)
@@ -138,10 +140,25 @@ def _missing(
     why: Why = "vary-miss" if variants else "uri-miss"
     # What answers a condition or a range, or one user, is seldom what others wait for.
     waits = request.plain or not (wants.no_cache or _is_special(request))
-    # One for other extras may have the same ETag, and a body made of fields that this request does not have.
-    held = [each for each in variants if each.validators.etag is not None and each.stored.extras == request.extras]
+    held = confirmable(request, variants)
     leased = not request.is_head and (liked or not passes)  # without a body there is nothing to store
     return Forward(why, held if leased else (), leased=leased, waits=leased and waits and not passes)
+
+
+def confirmable(request: Request, variants: Sequence[Variant]) -> list[Variant]:
+    """Return the variants that may turn out to be what a request wants that selects none of them (RFC 9111, 4.3.1).
+
+    Many apps give one ETag to all languages, encodings or users of a resource, though each must have its own (RFC
+    9110, 8.8.3). What such an app confirms is somebody else's. So nothing is asked where users may differ, or before
+    the ETags of two variants were seen to differ, and never for an encoding that the client cannot read.
+    """
+    alike = [each for each in variants if each.stored.extras == request.extras]
+    etags = [each.validators.etag for each in alike]
+    if len(alike) < 2 or None in etags or len(set(etags)) < len(alike):
+        return []
+    if any(not _PERSONAL.isdisjoint(each.stored.names) for each in alike):
+        return []
+    return [each for each in alike if can_read(request.fields, each.fields)]
 
 
 def _is_special(request: Request) -> bool:

@@ -142,6 +142,8 @@ def _updated(variant: Variant, head: Head) -> Pairs:
     fields = head.fields
     if "date" not in fields and "date" in variant.fields:
         fields = Fields((*fields.pairs, ("Date", format_date(head.received))))
+    if "vary" in fields and "vary" in variant.fields:  # to say less than the response did is a mistake of many apps
+        fields = Fields((*fields.pairs, ("Vary", variant.fields.get("vary") or "")))
     return update(tuple([pair for pair in variant.stored.fields if pair[0].lower() != "age"]), fields)
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from holdfast.policy.http.ages import Freshness, freshness_of
 from holdfast.policy.http.conditions import Validators, validators_of
-from holdfast.policy.http.fields import Fields, Pairs, is_sound
+from holdfast.policy.http.fields import Fields, Pairs, RequestFields, is_sound, members
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page, Stored
@@ -44,6 +44,19 @@ def is_for(stored: Stored, request: Request) -> bool:
     return stored.extras == request.extras and (
         not stored.names or matches(stored.names, stored.values, request.fields)
     )
+
+
+def can_read(request: RequestFields, response: Fields) -> bool:
+    """Say whether a client names all codings of a response in its Accept-Encoding (RFC 9110, 12.5.3)."""
+    codings = {each.lower() for each in members(response.get("content-encoding") or "")} - {"identity"}
+    if not codings:
+        return True
+    accepted: set[str] = set()
+    for member in members(request.get("accept-encoding") or ""):
+        name, _, weight = member.lower().partition(";")
+        if weight.replace(" ", "").replace("0", "") not in {"q=", "q=."}:
+            accepted.add(name.strip())
+    return codings <= accepted
 
 
 def is_sound_page(page: Page) -> bool:
