@@ -19,6 +19,7 @@ from starlette.routing import Route
 from holdfast import Layer
 from holdfast.asgi import CacheMiddleware
 from holdfast.commands import Command
+from holdfast.core.http_writing import Writing
 from holdfast.layer import engine_of
 from holdfast.wsgi import CacheMiddleware as WsgiCacheMiddleware
 from support.http_asgi import FRESH, PAIRS, START, App, Message, Send, body, nothing_more
@@ -191,7 +192,7 @@ class Shop:
             return
         if self.end != "body":
             self.state = b"new"
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({**START, "headers": [*FRESH, (b"content-location", b"/")]})
         self.begun.set()
         await self.gate.wait()
         self.state = b"new"
@@ -217,11 +218,12 @@ def test_a_change_between_head_and_body(layer: Layer) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("methods", [("GET", "HEAD"), ("GET", "HEAD", "POST")], ids=["", "POST"])
 @pytest.mark.parametrize("end", ["raise", "return", "cancel"])
-def test_a_change_whose_answer_breaks_off(end: str, layer: Layer) -> None:
+def test_a_change_whose_answer_breaks_off(end: str, methods: tuple[str, ...], layer: Layer) -> None:
     """A 2xx head says that something was changed: what is stored goes, though the body never comes."""
     shop = Shop(end)
-    cache = CacheMiddleware(shop, layer=layer)
+    cache = CacheMiddleware(shop, layer=layer, methods=methods)
 
     async def scenario() -> None:
         await ask(cache)
@@ -231,6 +233,32 @@ def test_a_change_whose_answer_breaks_off(end: str, layer: Layer) -> None:
             post.cancel()
         shop.gate.set()
         await asyncio.gather(post, return_exceptions=True)
+        assert (await ask(cache)).body == b"new"
+
+    asyncio.run(scenario())
+
+
+def test_a_change_that_is_cancelled_while_it_is_told(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that leaves while Redis is told of its change does not undo that."""
+    shop, telling, real = Shop(), asyncio.Event(), Writing.invalidate
+    cache = CacheMiddleware(shop, layer=layer)
+
+    async def slow(self: Writing, port: Any, keys: Any) -> None:
+        if not telling.is_set():
+            telling.set()
+            await asyncio.Event().wait()
+        await real(self, port, keys)
+
+    monkeypatch.setattr(Writing, "invalidate", slow)
+
+    async def scenario() -> None:
+        await ask(cache)
+        shop.gate.set()
+        post = asyncio.create_task(ask(cache, "POST"))
+        await telling.wait()
+        post.cancel()
+        await asyncio.gather(post, return_exceptions=True)
+        await asyncio.sleep(0.01)  # it may be told afterwards
         assert (await ask(cache)).body == b"new"
 
     asyncio.run(scenario())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -144,26 +145,39 @@ def test_a_crowd_waits_for_one_lock(layer: Layer, count: int, fair: bool, monkey
     # Under load it may take longer than a place lasts until a thousand have begun, and the first can look again.
     monkeypatch.setattr(lock_waiting, "WAITING", 60.0)
 
-    async def scenario() -> None:
+    async def scenario() -> bool:
         done: list[int] = []
+        late = 0.0
         held = await layer.lock("k").aacquire()
 
         async def work(number: int) -> None:
             async with layer.lock("k", fair=fair):
                 done.append(number)
 
+        async def watch() -> None:
+            nonlocal late
+            while True:
+                began = time.monotonic()
+                await asyncio.sleep(0.05)
+                late = max(late, time.monotonic() - began)
+
         sent = Sent(layer)
         tasks = [asyncio.create_task(work(number)) for number in range(count)]
         await reached(lambda: waiting(layer) == count)
-        began = len(sent.names)
+        began, clock = len(sent.names), asyncio.create_task(watch())
         await held.arelease()
         async with asyncio.timeout(60):
             await asyncio.gather(*tasks)
+        clock.cancel()
+        assert sorted(done) == list(range(count))
+        assert not waiting(layer)
+        if late > 0.7:
+            return False  # the loop stood still: who is called and does not come for a second loses the turn
         assert done == list(range(count))
         assert len(sent.names) - began <= (8 if fair else 3) * count
-        assert not waiting(layer)
+        return True
 
-    asyncio.run(scenario())
+    assert any(asyncio.run(scenario()) for _ in range(5)), "this machine is too busy to tell"
 
 
 def test_threads_get_a_fair_lock_in_order(topology: Topology, namespace: str) -> None:

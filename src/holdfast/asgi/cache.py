@@ -33,7 +33,9 @@ class CacheMiddleware:
     change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every request goes
     to the app.
 
-    Put it outside of everything that is the same for all clients, and inside of what tells who they are.
+    Put it outermost: around all that adds Vary or Set-Cookie, such as sessions and compression, for what these add has
+    to be seen here. Outside of it stands only what has to see every request, such as limits and logs, and what corrects
+    the scheme and host that a proxy tells.
 
     Args:
         app: the app.
@@ -148,7 +150,7 @@ class CacheMiddleware:
         again = False
         while True:
             conditions = exchange.conditions
-            # Only what was asked with a condition of ours may be swallowed.
+            # Only what was asked with a condition of ours may be swallowed before its end.
             swallows, bodiless = conditions is not None or again, again or receive is None
             heeds = swallows or bodiless or exchange.may_store
             ears = Ears(receive, answers=swallows, bodiless=bodiless) if heeds else None
@@ -157,7 +159,7 @@ class CacheMiddleware:
                 await self.app(relayed(scope, conditions), ears or receive, relay)
             except BaseException as error:
                 relay.stop()
-                outcome = None if relay.ended else await exchange.broken(error, begun=relay.begun)
+                outcome = await exchange.broken(error, begun=relay.begun or relay.ended)
                 if outcome is None:
                     raise
                 _log.warning("an app raised %s, and a stale response stood in", type(error).__name__, exc_info=error)

@@ -45,11 +45,8 @@ from holdfast.policy.http.receiving import (
 )
 from holdfast.policy.http.request import Request
 from holdfast.policy.http.stored import Stored
-from holdfast.policy.http.variants import Variant, made_etag, variant_of
+from holdfast.policy.http.variants import BODILESS, Variant, made_etag, variant_of
 from holdfast.port import Port
-
-BODILESS: Final = frozenset({204, 205, 304})
-"""Statuses whose responses have no body."""
 
 
 class Next(NamedTuple):
@@ -102,6 +99,7 @@ class Exchange:
         "_requested",
         "_services",
         "_stored",
+        "_untold",
         "collapsed",
         "forward",
         "request",
@@ -127,6 +125,8 @@ class Exchange:
         self._body = Body(services.rules.max_body)
         self._changed: list[str] = []
         """The keys of the URLs that the request has changed."""
+        self._untold = False
+        """Whether they are still to be invalidated."""
 
     @property
     def conditions(self) -> Pairs | None:
@@ -175,6 +175,7 @@ class Exchange:
 
     async def head(self, status: int, pairs: Pairs) -> Next:
         """Take the head of the app's answer, and say what to do with it."""
+        self._stored = None
         head = Head(status, Fields(pairs), self._requested, self._port.now())
         if self.forward.why == "method":
             return await self._changes(head)
@@ -199,7 +200,7 @@ class Exchange:
         self._stored = reception.stored if isinstance(reception, Relayed) else None
         changed = invalidated(request.method, head.status, request.target, head.fields)
         keys = [request.key if each == request.target else services.key_of(each) for each in changed]
-        self._changed = [key for key in keys if self._stored is None or key != request.key]
+        self._changed, self._untold = keys, bool(keys)
         if self._stored is None:
             await self._keeping.release()
         return Next("relay", head.status, head.fields.pairs, stored=self._stored is not None)
@@ -282,12 +283,16 @@ class Exchange:
             body.feed(piece)
             if body.is_overlong:
                 await self.give_up()
-        if body.count == 1:  # the app has done what it does, and the client does not know it yet
+        if self._untold:  # the app has done what it does, and the client does not know it yet
             await self._invalidate()
 
     async def _invalidate(self) -> None:
-        if self._changed:
-            await self._services.writing.invalidate(self._port, self._changed)
+        """Invalidate what the request has changed, but for what its own answer is going to replace."""
+        own = None if self._stored is None else self._call.key
+        keys = [key for key in self._changed if key != own]
+        if keys:
+            await self._services.writing.invalidate(self._port, keys)
+        self._untold = False
 
     async def give_up(self) -> None:
         """Let the rest of the body through, unstored; nobody need wait for it."""
@@ -300,12 +305,21 @@ class Exchange:
         Args:
             sure: whether the app has surely said all. If not, only a body is stored that is as long as its head says.
         """
-        stored, self._stored = self._stored, None
-        if self._body.count != 1:  # it may have gone on changing things while it answered
+        if self._untold or self._body.count > 1:  # it may have gone on changing things while it answered
             await self._invalidate()
+        stored, self._stored = self._stored, None
         if stored is None:
             await self._keeping.release()
             return False
+        self._untold = bool(self._changed)  # the old state must not stay in place of what was not stored
+        if await self._keep(stored, sure=sure):
+            self._untold = False
+            return True
+        if self._untold:
+            await self._invalidate()
+        return False
+
+    async def _keep(self, stored: Stored, *, sure: bool) -> bool:
         body = b"" if stored.status in BODILESS else self._body.whole()
         declared = declared_size(Fields(stored.fields))
         if declared is not None and declared != len(body) and stored.status not in BODILESS:
@@ -331,7 +345,7 @@ class Exchange:
         """
         self._stored = None
         keeping = self._keeping
-        if self._changed and not self._body.count:
+        if self._untold or (self._changed and not keeping.is_over):
             await self._invalidate_at_last(error)
         if self._outcome is not None and isinstance(error, Exception) and not begun:
             return self._outcome  # it was chosen by the head already

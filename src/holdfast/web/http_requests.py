@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 from holdfast.policy.http.fields import Pair, Pairs, RequestFields
 from holdfast.policy.http.request import REMARKABLE, Request
 from holdfast.policy.http.target import (
+    OVERRIDING,
     ROUTING_FIELDS,
     Target,
     cookie_values,
@@ -20,14 +21,11 @@ from holdfast.policy.http.target import (
 )
 from holdfast.web.http_private import is_private
 
-OVERRIDING: Final = ("x-http-method-override", "x-http-method", "x-method-override")
 UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "content-length", "forwarded", "transfer-encoding"}
 """Fields that make a request one to look at closely. Most have none of them."""
 _PORT: Final = re.compile(r":([0-9]+)\Z")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _CACHED: Final = frozenset({"GET", "HEAD"})
-_UNKNOWN: Final = "*"
-"""The method of a request that may be anything to the app, so that it may change things."""
 _MOST_PLACES: Final = 2048
 _LONGEST_HELD: Final = 1024
 """Signs of a URL whose key is remembered."""
@@ -103,7 +101,7 @@ class Keying:
             if _has_body(fields):
                 return None  # nobody can tell what it does to the answer
             if overrides_method(fields.get):
-                return Request(_UNKNOWN, place.target, fields, place.key, plain)
+                return None  # it may change things, but anybody can say so of any GET
             extras = _telling(routing_of(fields.get), place.target)
             plain = all(fields.get(name) is None for name in REMARKABLE)
         if self.cookies:

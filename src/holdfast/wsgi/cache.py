@@ -27,7 +27,9 @@ class CacheMiddleware:
     change something (POST, PUT, DELETE ...) removes what is stored of its URL. While Redis is away, every request goes
     to the app.
 
-    Put it outside of everything that is the same for all clients, and inside of what tells who they are.
+    Put it outermost: around all that adds Vary or Set-Cookie, such as sessions and compression, for what these add has
+    to be seen here. Outside of it stands only what has to see every request, such as limits and logs, and what corrects
+    the scheme and host that a proxy tells.
 
     Args:
         app: the app.

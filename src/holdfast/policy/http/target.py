@@ -48,6 +48,8 @@ ROUTING_FIELDS: Final = (
 )
 """Fields that apps, frameworks and servers take for the host, the scheme or the path of a request."""
 
+OVERRIDING: Final = ("x-http-method-override", "x-http-method", "x-method-override")
+"""Fields that apps and frameworks take for the method of a request."""
 _LONGEST_HOST: Final = 262
 """Signs of an authority: a name of 255 with a port. Longer ones are refused before they can fill a table."""
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -193,11 +195,7 @@ def routing_of(get: Get) -> tuple[Pair, ...]:
 
 def overrides_method(get: Get) -> bool:
     """Tell whether a request asks the app to take it for one of another method. Such a request is never cached."""
-    return (
-        get("x-http-method-override") is not None
-        or get("x-http-method") is not None
-        or get("x-method-override") is not None
-    )
+    return any(get(name) is not None for name in OVERRIDING)
 
 
 @lru_cache(maxsize=512)

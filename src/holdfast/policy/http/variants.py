@@ -15,7 +15,8 @@ from holdfast.policy.http.vary import matches
 
 DIGEST_SIZE: Final = 32
 """Signs of the digest that the id of a stored response ends with."""
-_BODILESS: Final = frozenset({204, 304})
+BODILESS: Final = frozenset({204, 205, 304})
+"""Statuses whose responses have no body."""
 
 
 @dataclass(slots=True, eq=False)
@@ -75,7 +76,7 @@ def variant_of(stored: Stored, rules: Rules) -> Variant:
     fields = Fields(stored.fields)
     told = freshness_of(stored.status, fields, stored.requested, stored.received, rules, anonymous=stored.anonymous)
     served = tuple([pair for pair in stored.fields if pair[0].lower() != "age"])
-    if "content-length" not in fields and stored.status not in _BODILESS:
+    if "content-length" not in fields and stored.status not in BODILESS:
         served += (("Content-Length", str(stored.size)),)
     validators = validators_of(fields, stored.received)
     if validators.etag == made_etag(stored.id[-DIGEST_SIZE:]):
