@@ -8,7 +8,7 @@ It uses the embedded backend; with HOLDFAST_URL=redis://localhost:6379/0 it uses
 
 from __future__ import annotations
 
-from flask import Flask, request
+from flask import Flask, abort, request
 
 from holdfast import Layer, cache_response
 from holdfast.wsgi import CacheMiddleware
@@ -23,7 +23,7 @@ names = {7: "Teapot"}
 @cache_response("5m", vary=["Accept-Language"], tags=["product:{product_id}"], etag=True)
 def show_product(product_id: int) -> dict[str, str | None]:
     print(f"  the app is asked for {product_id}")
-    return {"name": names[product_id], "lang": request.accept_languages.best}
+    return {"name": names.get(product_id) or abort(404), "lang": request.accept_languages.best}
 
 
 @app.put("/products/<int:product_id>")

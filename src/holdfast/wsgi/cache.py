@@ -34,35 +34,7 @@ class CacheMiddleware:
     Args:
         app: the app.
         layer: where responses are stored; without it, the default layer of the moment.
-        options:
-            namespace: what the names of stored responses begin with; apps that are not the same differ in it.
-            targets: fields that replace Cache-Control and Expires, the most specific first (RFC 9213); by default
-                CDN-Cache-Control.
-            default_ttl: for how long a 200 is fresh that does not say, if its request has no cookie and no
-                Authorization; None, the default, is not at all.
-            heuristic: whether a response with Last-Modified that does not say is fresh for a tenth of its age, a day at
-                most, under the same conditions.
-            methods: GET and HEAD; with POST, an answer to a POST is stored for GET if it says how long it is fresh and
-                names the URL in Content-Location.
-            statuses: which ones may be stored; None is all that the RFC permits.
-            max_body: bytes of the longest body that is stored (a mebibyte); longer ones stream through.
-            private: paths, with all below them, or patterns with ``*``, of which nothing is stored.
-            set_cookie: of responses that set cookies, which are stored: ``"public"`` those that say `public`,
-                `s-maxage` or have a field of `targets`, ``"store"`` all that say how long they are fresh, ``"strip"``
-                all, but without the field, ``"refuse"`` none.
-            vary: request fields that select a response whatever its Vary says.
-            ignore_vary: names that do not count in Vary.
-            ignore_query: patterns of query parameters that do not matter, such as ``"utm_*"``.
-            cookies: names of cookies whose values select a response.
-            key: a function of a `holdfast.web.CacheRequest` whose text selects a response; with None it is not cached.
-            tag_field: the response field that names tags for `layer.cache.invalidate_tags`; None: none does.
-            stale_if_raises: for how long beyond its freshness a response is served when the app raises (5 minutes).
-            honour_clients: whether the Cache-Control of requests is followed.
-            etag: whether stored responses without an ETag are given one.
-            wait: how long a request waits for another that fetches the same URL (10 s).
-            lease: after which time another may fetch a URL if the process that does so died (30 s).
-            name: what Cache-Status calls this cache; None: no such field.
-            debug: whether Cache-Status tells the key, and why a response is not stored.
+        options: those of `holdfast.asgi.CacheMiddleware`, which explains each.
 
     Raises:
         ConfigurationError: an option cannot work; the message names it.
