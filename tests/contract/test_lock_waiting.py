@@ -171,7 +171,7 @@ def test_a_crowd_waits_for_one_lock(layer: Layer, count: int, fair: bool, monkey
         clock.cancel()
         assert sorted(done) == list(range(count))
         assert not waiting(layer)
-        if late > 0.7:
+        if done != list(range(count)) and late > 0.7:
             return False  # the loop stood still: who is called and does not come for a second loses the turn
         assert done == list(range(count))
         assert len(sent.names) - began <= (8 if fair else 3) * count
