@@ -28,17 +28,15 @@ def flask_memory(_port: int) -> Any:
 
 
 def _over_asgi(url: str) -> Any:
-    from holdfast.asgi import CacheMiddleware
-
     from holdfast import Layer
+    from holdfast.asgi import CacheMiddleware
 
     return CacheMiddleware(bare.starlette(0), layer=Layer(url, namespace="bench"))
 
 
 def _over_wsgi(url: str) -> Any:
-    from holdfast.wsgi import CacheMiddleware
-
     from holdfast import Layer
+    from holdfast.wsgi import CacheMiddleware
 
     app = bare.flask(0)
     app.wsgi_app = CacheMiddleware(app.wsgi_app, layer=Layer(url, namespace="bench"))
