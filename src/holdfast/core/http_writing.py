@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
@@ -27,6 +28,7 @@ from holdfast.policy.tag_fields import read_tag
 from holdfast.port import Port
 from holdfast.scripts import cache as scripts
 
+_log = logging.getLogger("holdfast")
 _SPACED: Final = frozenset({"surrogate-key", "xkey"})
 """Fields that separate their tags by spaces."""
 
@@ -71,24 +73,14 @@ class Writing:
         if seconds <= 0:
             await self.release(port, call, right)
             return False
-        places = self._names.places(call.key)
-        try:
-            raw = self._plan.codec.encode(
-                call.key,
-                page,
-                id=right.token,
-                created=now,
-                fresh_until=now + seconds,
-                load_time=load_time,
-                stamps=stamps,
-            )
-        except SerializationError as error:  # too many tags, or more than Redis takes
-            self._pages.failed("fill", error)
-            if not page.variants:
+        raw = self._encode(call, right, page, now, seconds, load_time, stamps)
+        if raw is None:
+            if page.variants:
+                await self.store(port, call, right, Page((), now + PASSING))
+            else:
                 await self.release(port, call, right)
-                return False
-            await self.store(port, call, right, Page((), now + PASSING))
             return False
+        places = self._names.places(call.key)
         fill = scripts.fill(
             call.key,
             places.lease,
@@ -109,6 +101,32 @@ class Writing:
         if page.variants:
             self._note(call, stored, len(raw) + (0 if body is None else len(body[1])), seconds, load_time)
         return stored
+
+    def _encode(
+        self,
+        call: Call,
+        right: Right,
+        page: Page,
+        now: float,
+        seconds: float,
+        load_time: float,
+        stamps: Sequence[Stamp],
+    ) -> bytes | None:
+        """Return a page as it is stored; None if it cannot be: it has too many tags, or is more than Redis takes."""
+        try:
+            return self._plan.codec.encode(
+                call.key,
+                page,
+                id=right.token,
+                created=now,
+                fresh_until=now + seconds,
+                load_time=load_time,
+                stamps=stamps,
+            )
+        except SerializationError as error:
+            self._plan.tally.errors += 1
+            _log.warning("a response was not stored: %s", error)
+            return None
 
     def _note(self, call: Call, stored: bool, size: int, seconds: float, load_time: float) -> None:
         tally, recorder = self._plan.tally, self._caching.recorder
