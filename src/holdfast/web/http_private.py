@@ -37,6 +37,7 @@ def _readings(path: str) -> Iterable[str]:
         yield plain
         yield _resolved(plain, cut=False)
         yield _resolved(plain, cut=True)
+        yield _END.sub("", form.casefold())  # to some, all that follows belongs to the parameter
         for text in (unquote(form), _as_bytes(form)):  # as an app decodes it, and byte for byte
             if text != form:
                 yield from (text.casefold(), _resolved(text.casefold(), cut=True))
