@@ -8,7 +8,7 @@ from urllib.parse import quote, unquote, unquote_to_bytes
 
 from holdfast.policy.http.conditions import CONDITIONAL
 from holdfast.policy.http.fields import Pairs
-from holdfast.web.http_requests import UNUSUAL, Place, Places
+from holdfast.web.http_requests import UNQUOTED, UNUSUAL, Place, Places
 
 Scope: TypeAlias = MutableMapping[str, Any]
 RawFields: TypeAlias = list[tuple[bytes, bytes]]
@@ -17,7 +17,6 @@ _UNUSUAL: Final = frozenset(name.encode() for name in UNUSUAL)
 _CONDITIONAL: Final = frozenset(name.encode() for name in CONDITIONAL)
 _FILES: Final = ("http.response.pathsend", "http.response.zerocopysend")
 """Extensions by which an app sends a file that the middleware does not see."""
-_SAFE: Final = "/:@!$&'()*+,;=~-._"
 
 
 class ScopeFields:
@@ -96,8 +95,8 @@ def _path(scope: Scope) -> str:
         text: str = raw.partition(b"?")[0].decode("latin-1")
         # Somebody may have rewritten the path since: then the client's is not what the app is asked for.
         if unquote(text) == path or unquote_to_bytes(text) == path.encode("utf-8", "surrogateescape"):
-            return quote(before, safe=_SAFE) + text
-    return quote(before + path, safe=_SAFE, errors="surrogateescape")
+            return quote(before, safe=UNQUOTED) + text
+    return quote(before + path, safe=UNQUOTED, errors="surrogateescape")
 
 
 def relayed(scope: Scope, conditions: Pairs | None) -> Scope:

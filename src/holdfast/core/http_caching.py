@@ -38,7 +38,7 @@ from holdfast.policy.http.judging import (
     Unsatisfied,
     judge,
 )
-from holdfast.policy.http.request import Request
+from holdfast.policy.http.request import READING, Request
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Page
 from holdfast.policy.http.target import Target
@@ -48,7 +48,6 @@ from holdfast.port import Port
 Rerun: TypeAlias = Callable[[], Callable[[Exchange], Awaitable[None]]]
 """Takes a copy of the request, and returns what sends it to the app without a client and tells the exchange of it."""
 
-_STORABLE_METHODS: Final = frozenset({"GET", "HEAD"})
 _PASSING_KNOWN: Final = 5.0
 """Seconds for which a process believes that a URL is not stored, without asking Redis."""
 _MOST_PASSING: Final = 4096
@@ -124,7 +123,7 @@ class HttpCaching:
             request: the client's.
             rerun: sends the request to the app in the background; called at once, if at all.
         """
-        if request.method not in _STORABLE_METHODS:
+        if request.method not in READING:
             return await self._changing(port, request)
         if self._services.fetching.is_around(request.key):
             return self._exchange(port, request, self._call(request), BYPASS, NOTHING, Right())

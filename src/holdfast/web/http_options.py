@@ -13,6 +13,7 @@ from holdfast.http_cache import NAMESPACE, page_key, stripped
 from holdfast.layer import Layer, engine_of
 from holdfast.options import Options, refuse_unknown
 from holdfast.policy.http.fields import is_token
+from holdfast.policy.http.request import READING
 from holdfast.policy.http.rules import MIB, Rules, SetCookie
 from holdfast.policy.http.status import cache_status
 from holdfast.policy.http.stored import Page
@@ -21,7 +22,6 @@ from holdfast.typing import Duration
 from holdfast.web.http_requests import Keying, KeyOption, Places
 
 _METHODS: Final = {"GET", "HEAD", "POST"}
-_READING: Final = frozenset({"GET", "HEAD"})
 _SET_COOKIE: Final = ("public", "store", "strip", "refuse")
 
 
@@ -84,7 +84,7 @@ class WebCache:
         made = self._made
         if made is None or made[0] is not engine:
             made = self._made = self._make(engine)
-        return None if engine.off.get() and method in _READING else made
+        return None if engine.off.get() and method in READING else made
 
     def _make(self, engine: Engine) -> tuple[Engine, HttpCaching, Places]:
         places = Places(self.keying, lambda target: page_key(engine, self.namespace, target))
@@ -204,7 +204,7 @@ def _statuses(given: Iterable[int]) -> frozenset[int]:
 
 def _methods(given: Iterable[str]) -> frozenset[str]:
     methods = frozenset(_texts(given, "methods"))
-    if not {"GET", "HEAD"} <= methods <= _METHODS:
+    if not READING <= methods <= _METHODS:
         msg = f"methods={given!r} must be GET and HEAD, and POST where its answers may be stored for GET"
         raise ConfigurationError(msg)
     return methods

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from holdfast.policy.http.fields import Pair, Pairs, RequestFields
-from holdfast.policy.http.request import REMARKABLE, Request
+from holdfast.policy.http.request import READING, REMARKABLE, Request
 from holdfast.policy.http.target import (
     OVERRIDING,
     ROUTING_FIELDS,
@@ -23,9 +23,10 @@ from holdfast.web.http_private import is_private
 
 UNUSUAL: Final = REMARKABLE | {*ROUTING_FIELDS, *OVERRIDING, "content-length", "forwarded", "transfer-encoding"}
 """Fields that make a request one to look at closely. Most have none of them."""
+UNQUOTED: Final = "/:@!$&'()*+,;=~-._"
+"""Signs that stay as they are in the path of a URL (RFC 3986, section 3.3)."""
 _PORT: Final = re.compile(r":([0-9]+)\Z")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
-_CACHED: Final = frozenset({"GET", "HEAD"})
 _MOST_PLACES: Final = 2048
 _LONGEST_HELD: Final = 1024
 """Signs of a URL whose key is remembered."""
@@ -93,7 +94,7 @@ class Keying:
         """
         extras: Pairs = ()
         plain = True
-        if method not in _CACHED:  # it is looked at only for what it changes
+        if method not in READING:  # it is looked at only for what it changes
             return Request(method, place.target, fields, place.key, plain)
         if place.private:
             return None

@@ -9,11 +9,9 @@ from urllib.parse import quote, unquote_to_bytes
 from holdfast.policy.http.conditions import CONDITIONAL
 from holdfast.policy.http.fields import Pairs
 from holdfast.policy.http.request import Request
-from holdfast.web.http_requests import UNUSUAL, Keying, Places
+from holdfast.web.http_requests import UNQUOTED, UNUSUAL, Keying, Places
 
 Environ: TypeAlias = dict[str, Any]
-
-_SAFE: Final = "/:@!$&'()*+,;=~-._"
 
 
 _APART: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
@@ -79,7 +77,7 @@ def _path(environ: Environ) -> str:
         # Somebody may have rewritten the path since: then what the server got is not what the app is asked for.
         if raw == path or ("%" in raw and unquote_to_bytes(raw) == path.encode("latin-1", "replace")):
             return raw
-    return quote(path.encode("latin-1", "replace"), safe=_SAFE)
+    return quote(path.encode("latin-1", "replace"), safe=UNQUOTED)
 
 
 def relayed(environ: Environ, conditions: Pairs | None) -> Environ:

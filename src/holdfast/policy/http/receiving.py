@@ -21,7 +21,7 @@ from holdfast.policy.http.dates import format_date
 from holdfast.policy.http.directives import delta_seconds
 from holdfast.policy.http.fields import Fields, Pairs, members, storable
 from holdfast.policy.http.judging import Forward, error_window
-from holdfast.policy.http.request import Request
+from holdfast.policy.http.request import READING, Request
 from holdfast.policy.http.rules import Rules
 from holdfast.policy.http.stored import Stored
 from holdfast.policy.http.storing import kept_fields, reason_against, reason_at_sight, without_cookies
@@ -202,7 +202,7 @@ def _terms(
     reason = reason_against(status, fields, told, rules, authorized=authorized)
     if reason is not None:
         return reason
-    if request.method not in {"GET", "HEAD"} and not (told.explicit and _is_for_target(request, fields)):
+    if request.method not in READING and not (told.explicit and _is_for_target(request, fields)):
         return "method"
     varied = nominated(fields, rules.ignore_vary, rules.vary)
     if varied is None:

@@ -8,6 +8,8 @@ from holdfast.policy.http.directives import RequestDirectives, parse_request
 from holdfast.policy.http.fields import Pairs, RequestFields
 from holdfast.policy.http.target import Target
 
+READING: Final = frozenset({"GET", "HEAD"})
+"""Methods that are answered from what is stored."""
 REMARKABLE: Final = frozenset(
     {
         "authorization",
