@@ -5,5 +5,6 @@ from __future__ import annotations
 from holdfast.web.addresses import Proxies
 from holdfast.web.http_requests import CacheRequest
 from holdfast.web.identity import client_identity
+from holdfast.web.requests import WebRequest
 
-__all__ = ["CacheRequest", "Proxies", "client_identity"]
+__all__ = ["CacheRequest", "Proxies", "WebRequest", "client_identity"]
