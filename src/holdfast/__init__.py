@@ -14,6 +14,8 @@ from holdfast._missing import MISSING
 from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
+from holdfast.core.session import Session
+from holdfast.core.sessions import SessionInfo
 from holdfast.decorators import cached, cached_many, locked, rate_limited, stampede_protected
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
@@ -73,7 +75,9 @@ __all__ = [
     "ReadWriteLock",
     "Redlock",
     "SerializationError",
+    "Session",
     "SessionError",
+    "SessionInfo",
     "Stats",
     "StreamError",
     "__version__",

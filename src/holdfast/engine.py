@@ -23,6 +23,7 @@ from holdfast.codec import Codec, parse_secrets
 from holdfast.core.batch_caching import BatchCaching
 from holdfast.core.booking import Booking
 from holdfast.core.caching import Caching
+from holdfast.core.idempotency import Idempotency
 from holdfast.core.limiting import Limiting
 from holdfast.core.lock_claims import Claim
 from holdfast.core.lock_waiting import Locks
@@ -90,6 +91,7 @@ class Engine:
         self.blocking = self.backend.blocking
         self.asyncio = self.backend.asyncio
         self.locks = self.keeper = Locks(self.recorder, names, self.blocking)
+        self.idempotency = Idempotency(self.recorder, names, self.blocking)
         self.claims: dict[tuple[str, Terms], Claim] = {}
         """Plain locks, by their names as given and their terms."""
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)
@@ -168,6 +170,7 @@ class Engine:
         self.limiting.local.after_fork()
         self.slots.after_fork()
         self.locks.after_fork()
+        self.idempotency.after_fork()
         self.turns.after_fork()
         self._watch_lock = threading.Lock()
         if self._unwatch is not None:

@@ -12,6 +12,9 @@
     │   ├── LockNotAcquired
     │   │   └── LockNotReplicated              it is free, but too few replicas have it
     │   └── LockLost
+    ├── IdempotencyError                       what is to be done once is not done by this call
+    │   ├── AlreadyRunning
+    │   └── KeyReused
     ├── SessionError
     └── StreamError
 
@@ -90,6 +93,18 @@ class LockNotReplicated(LockNotAcquired):
 
 class LockLost(LockError):  # noqa: N818 - reads as what happened
     """The lease ran out or was taken away while the lock was believed to be held."""
+
+
+class IdempotencyError(HoldfastError):
+    """What is to be done once is done, and its result was not kept; and the base of the two below."""
+
+
+class AlreadyRunning(IdempotencyError):  # noqa: N818 - reads as what happened
+    """An earlier call with the same key was still running when the caller was no longer ready to wait."""
+
+
+class KeyReused(IdempotencyError):  # noqa: N818 - reads as what happened
+    """The key stands for something else: another function, or the same one with another fingerprint."""
 
 
 class SessionError(HoldfastError):

@@ -194,6 +194,44 @@ class LockLost(LockEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class IdempotencyEvent(Event):
+    """Something happened to one thing that is to be done once."""
+
+    pattern: str
+    """The key template of a decorated function; of a middleware its namespace, or what it is."""
+    key: str
+    """The key of its record in Redis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed(IdempotencyEvent):
+    """A caller got what an earlier one had brought about, or heard that nothing of it was kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillRunning(IdempotencyEvent):
+    """A caller was turned away: an earlier one was still at it."""
+
+    waited: float
+    """Seconds for which the caller had waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyConflict(IdempotencyEvent):
+    """A caller was turned away: its key stands for something else."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultUnkept(IdempotencyEvent):
+    """A thing was done, and what came of it will not come back."""
+
+    reason: Literal["taken", "unavailable", "too long", "unstorable"]
+    """`taken`: its lease had run out, and another had begun: it was perhaps done twice; `unavailable`: Redis could not
+    be told: once the lease has run out it may be done again; `too long`: a response beyond `max_body`, or of a form
+    that cannot be collected; `unstorable`: no serializer takes it. Of the latter two Redis knows that they are done."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackendFailed(Event):
     """Redis could not be used, and the caller went on without it or got the error."""
 
@@ -219,3 +257,26 @@ class BreakerClosed(Event):
 
     server: str
     """Its address, without credentials."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDropped(Event):
+    """Changes of a session were not stored."""
+
+    handle: str
+    """Of the session; empty if it was not known any more."""
+    reason: str
+    """`ended`: somebody has logged out, or it ran out; `superseded`: it was loaded by a secret that was replaced;
+    `revoked`: all of the user's sessions were, during the log-in; `unavailable`: Redis could not be asked."""
+    names: tuple[str, ...]
+    """What had changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUnreadable(Event):
+    """A datum in a session cannot be read."""
+
+    handle: str
+    name: str
+    """Of the datum."""
+    reason: str

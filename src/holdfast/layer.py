@@ -33,6 +33,7 @@ from holdfast.locks import (
 from holdfast.options import CachedOptions, KeyOption, ManyOptions, OnFailure, Options, refuse_unknown
 from holdfast.policy.lifetime import TimeToLive
 from holdfast.serializers import Serializers
+from holdfast.sessions import Sessions
 from holdfast.typing import Duration, Hook
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -94,7 +95,7 @@ class Layer:
             url: where Redis is: ``memory://[name]``, ``redis://``, ``rediss://``, ``unix://``,
                 ``redis+sentinel://h1:p,h2:p/service/db`` or ``redis+cluster://h1:p,h2:p``.
             namespace: what the keys of this program begin with.
-            serializer: ``"json"``, ``"msgpack"``, ``"pickle"`` (needs `secret`), ``"raw"``, or one of your own.
+            serializer: ``"json"``, ``"msgpack"``, ``"pickle"`` (needs `secret`), ``"raw"``, ``"tagged"``, or one of your own.
             compression: None, ``"zlib"``, ``"zstd"`` or ``"lz4"``, for values of a kilobyte and more.
             secret: signs the entries: text or bytes of at least 16 bytes, or several, newest first.
             key_builder: names the entries of functions that give no `key`.
@@ -130,6 +131,7 @@ class Layer:
         self.cache = Cache(self.engine)
         self.limiter = Limiter(self.engine)
         self.http_cache = HttpCache(self.engine)
+        self.sessions = Sessions(self.engine)
 
     @classmethod
     def from_env(cls, **options: Unpack[LayerOptions]) -> Self:
@@ -294,11 +296,21 @@ def configure(url: str = "memory://", **options: Unpack[LayerOptions]) -> Layer:
     Raises:
         ConfigurationError: an option cannot work; the message names it.
     """
-    global _default  # noqa: PLW0603 - there is one default layer
     layer = Layer(url, **options)
+    make_default(layer)
+    return layer
+
+
+def make_default(layer: Layer) -> None:
+    """Let a layer that is there already be the default one, as `configure` lets the one that it makes."""
+    global _default  # noqa: PLW0603 - there is one default layer
     with _default_lock:
         _default = layer
-    return layer
+
+
+def current_default() -> Layer | None:
+    """Return the default layer if there is one by now; unlike `default_layer`, make none."""
+    return _default
 
 
 def default_layer() -> Layer:

@@ -4,6 +4,7 @@
     msgpack   smaller; MessagePack by msgspec, decoded to the annotated type
     pickle    any Python object; only with a secret, because unpickling a forged entry runs the forger's code
     raw       bytes as they are
+    tagged    JSON that keeps the types of the standard library's plain values, without an annotation
 
 An aware datetime comes back as the same instant: in JSON with its offset from UTC, in MessagePack in UTC.
 """
@@ -16,6 +17,7 @@ from typing import Any, Final
 
 from holdfast._annotations import return_kind
 from holdfast._formats import Json, Msgpack, MsgspecFormat, Pickle, Raw
+from holdfast._tagged import Tagged
 from holdfast._typed import Compiled
 from holdfast.errors import ConfigurationError
 from holdfast.typing import Serializer
@@ -40,6 +42,7 @@ class Serializers:
             "msgpack": Msgpack(),
             "pickle": Pickle(),
             "raw": Raw(),
+            "tagged": Tagged(),
         }
         self._offered: dict[str, EntryPoint] | None = None
 

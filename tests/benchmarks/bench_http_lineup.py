@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -20,6 +21,25 @@ def lineup(row: HttpRow, subjects: Mapping[str, Subject], redis_port: int, folde
     """Start a server for each subject, on an empty Redis, try it out, and end all servers after the row."""
     with redis.Redis(port=redis_port) as client:
         client.flushall()
+    with gather(subjects, redis_port, folder, partial(_measuring, row)) as ready:
+        yield ready
+
+
+@contextmanager
+def gather(
+    subjects: Mapping[str, Subject],
+    redis_port: int,
+    folder: Path,
+    measuring: Callable[[Subject, Served], Callable[[float], Slice]],
+) -> Iterator[Lineup]:
+    """Start a server for each subject, and end all at the end of a block.
+
+    Args:
+        subjects: who is to compete.
+        redis_port: where the benchmark's Redis listens.
+        folder: where environments of peers are kept.
+        measuring: tries a server out, and returns what measures it; one that raises does not compete.
+    """
     contenders: list[Contender] = []
     failures: dict[str, str] = {}
     with ExitStack() as stack:
@@ -27,7 +47,7 @@ def lineup(row: HttpRow, subjects: Mapping[str, Subject], redis_port: int, folde
             try:
                 python = python_with(subject.environment, folder)
                 server = stack.enter_context(serving(subject.server, subject.builder, redis_port, python))
-                contenders.append(Contender(name, _measuring(row, subject, server)))
+                contenders.append(Contender(name, measuring(subject, server)))
             except Exception as error:  # reported in the row; the others compete
                 failures[name] = describe(error)
         yield Lineup(contenders, failures)

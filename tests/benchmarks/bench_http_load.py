@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from typing import Final
@@ -53,9 +53,9 @@ class Answer:
     body: bytes
 
 
-def ask(port: int, asking: Asking, number: int = 0) -> Answer:
-    """Ask once, on a connection of its own."""
-    connection = HTTPConnection(HOST, port, timeout=PATIENCE)
+def ask(port: int, asking: Asking, number: int = 0, client: str = HOST) -> Answer:
+    """Ask once, on a connection of its own, from this address."""
+    connection = HTTPConnection(HOST, port, timeout=PATIENCE, source_address=(client, 0))
     try:
         connection.request(asking.method, asking.target(number), headers=dict(asking.fields))
         response = connection.getresponse()
@@ -171,6 +171,7 @@ async def take_turn(
     connections: int,
     seconds: float,
     cpu_seconds: Callable[[], float],
+    clients: Sequence[str] = (HOST,),
 ) -> Turn:
     """Load a server for about so many seconds.
 
@@ -181,6 +182,7 @@ async def take_turn(
         connections: how many are open, each with one request under way.
         seconds: how long to go on.
         cpu_seconds: processor time that the server has used so far.
+        clients: addresses that the connections come from, in turn.
 
     Raises:
         ValueError: an answer was unlike the first, or comes in chunks, whose end is dear to see.
@@ -193,8 +195,9 @@ async def take_turn(
     crowd = Crowd(next_request, f"HTTP/1.1 {first.status} ".encode(), len(first.body))
     loop = asyncio.get_running_loop()
     try:
-        for _ in range(connections):
-            await loop.create_connection(lambda: _Member(crowd), HOST, port)
+        for number in range(connections):
+            source = (clients[number % len(clients)], 0)
+            await loop.create_connection(lambda: _Member(crowd), HOST, port, local_addr=source)
         await crowd.go(0)  # every connection is known to the server from now on
         before, crowd.answers = crowd.answers, 0
         cpu, wall = cpu_seconds(), time.perf_counter()

@@ -24,12 +24,12 @@ class Subject:
     """Something that serves the greeting."""
 
     builder: str
-    """Module and function that make the app."""
+    """Module and function that make the app; what they take besides the port of Redis may follow, after colons."""
     server: str = "uvicorn"
     environment: tuple[str, ...] = ()
     """What to install into an environment of its own; empty: it shares the benchmark's."""
     bare: bool = False
-    """Whether no cache is in front of the app."""
+    """Whether nothing is in front of the app."""
 
 
 SUBJECTS: Final[Mapping[str, Subject]] = {
@@ -69,6 +69,14 @@ class HttpRow:
     target: float
     """The smallest ratio to the bare app's requests a second that we promise."""
 
+    @property
+    def against_peers(self) -> bool:
+        """Whether a cache answers: elsewhere, peers do not do the same.
+
+        Who takes no lease stores a miss sooner, and who invalidates nothing has nothing to do for a POST.
+        """
+        return self.kind in (Kind.HIT, Kind.MATCH)
+
 
 def _asgi(name: str, kind: Kind, asking: Asking, target: float, *others: str) -> HttpRow:
     subjects = {each: SUBJECTS[each] for each in (BARE_ASGI, OURS, OURS_MEMORY, *others)}
@@ -104,4 +112,3 @@ ROWS: Final = (
     _wsgi("POST", Kind.PASS, _POST, 0.85),
     _wsgi("a miss that is stored", Kind.MISS, _NEW, 0.85, "Flask-Caching"),
 )
-EVERYBODY: Final = frozenset({*SUBJECTS, *WSGI_SUBJECTS})

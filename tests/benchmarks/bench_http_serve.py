@@ -1,4 +1,4 @@
-"""One server process of the benchmark: ``python bench_http_serve.py SERVER MODULE:BUILDER REDIS_PORT``.
+"""One server process of the benchmark: ``python bench_http_serve.py SERVER MODULE:BUILDER[:WORD...] REDIS_PORT``.
 
 It serves what the builder makes on a free loopback port, with one worker, and says the port on standard output once it
 listens. It imports nothing of the benchmark but the builder's module, so that it runs in a peer's own environment.
@@ -44,8 +44,8 @@ SERVERS: Final[dict[str, Callable[[Any, socket.socket], None]]] = {
 def main(server: str, builder: str, redis_port: str) -> None:
     """Build the app, listen, say where, and serve until the process is ended."""
     sys.path.insert(0, str(Path(__file__).parent))
-    module, _, name = builder.partition(":")
-    app = getattr(importlib.import_module(module), name)(int(redis_port))
+    module, name, *further = builder.split(":")
+    app = getattr(importlib.import_module(module), name)(int(redis_port), *further)
     # asyncio turns Nagle's algorithm off where a socket says that it is TCP's; as uvicorn's own ones do
     with socket.socket(proto=socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,12 +5,31 @@ The frame compares times, where less is better; here a ratio is one of requests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from bench_frame import Row, Standing
-from bench_http_rows import NO_PEERS, HttpRow
-from bench_http_trial import Kind
 from bench_sync_subjects import OURS
+
+
+class Promise(Protocol):
+    """What we promise of one row."""
+
+    @property
+    def name(self) -> str:
+        """What the row is called."""
+        ...
+
+    @property
+    def target(self) -> float:
+        """The smallest ratio to the bare app's requests a second; 0: none is promised."""
+        ...
+
+    @property
+    def against_peers(self) -> bool:
+        """Whether we are to be faster than every peer."""
+        ...
+
 
 _HEADER = (
     "| contender | requests/s, x bare | lowest to highest | server CPU a request, x bare | requests/s "
@@ -49,26 +68,28 @@ def _render_standing(standing: Standing, *, bold: bool) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def missed(rows: Sequence[Row], kinds: Sequence[HttpRow]) -> list[str]:
+def missed(rows: Sequence[Row], promises: Sequence[Promise], no_peers: Collection[str]) -> list[str]:
     """Return, in words, each row in which we serve fewer requests than promised, or not more than a peer.
 
-    Peers count where a cache answers. Elsewhere they do not do the same: who takes no lease stores a miss sooner, and
-    who invalidates nothing has nothing to do for a POST.
+    Args:
+        rows: what was measured.
+        promises: one for each row.
+        no_peers: contenders that we are not compared with, besides the baseline.
     """
-    known = {kind.name: kind for kind in kinds}
-    return [line for row in rows for line in _missed_in(row, known[row.name])]
+    known = {promise.name: promise for promise in promises}
+    return [line for row in rows for line in _missed_in(row, known[row.name], no_peers)]
 
 
-def _missed_in(row: Row, kind: HttpRow) -> list[str]:
+def _missed_in(row: Row, promise: Promise, no_peers: Collection[str]) -> list[str]:
     mine = row.standing(OURS)
     if mine is None:
         return [f"{row.name}: {OURS} has no result"]
     lines: list[str] = []
-    if not throughput(mine) >= kind.target:
-        lines.append(f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, the target is {kind.target:.2f}")
-    if kind.kind not in (Kind.HIT, Kind.MATCH):
+    if not throughput(mine) >= promise.target:
+        lines.append(f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, the target is {promise.target:.2f}")
+    if not promise.against_peers:
         return lines
-    peers = [one for one in row.standings if one.name not in NO_PEERS and one.name != row.baseline]
+    peers = [one for one in row.standings if one.name not in no_peers and one.name != row.baseline]
     lines += [
         f"{row.name}: {OURS} served {throughput(mine):.2f} x bare, {peer.name} {throughput(peer):.2f}"
         for peer in peers

@@ -17,7 +17,7 @@ try:
     import http_hit
     import http_stream
     from bench_frame import Row, Standing
-    from bench_http_rows import BARE_ASGI, BARE_WSGI, EVERYBODY, FASTAPI, NO_PEERS, OURS_MEMORY, ROWS, SUBJECTS
+    from bench_http_rows import BARE_ASGI, BARE_WSGI, FASTAPI, NO_PEERS, OURS_MEMORY, ROWS, SUBJECTS
     from bench_http_serve import SERVERS
     from bench_sync_subjects import OURS
     from bench_table import splice
@@ -30,7 +30,7 @@ def test_every_row_has_us_a_baseline_and_a_promise() -> None:
     names = [row.name for row in ROWS]
     assert len(set(names)) == len(names)
     for row in ROWS:
-        assert {OURS, row.baseline} <= set(row.subjects) <= EVERYBODY
+        assert {OURS, row.baseline} <= set(row.subjects) <= http_hit.BENCHMARK.everybody
         assert row.subjects[row.baseline].bare
         assert row.target == {trial.Kind.PASS: 0.85, trial.Kind.MISS: 0.85}.get(
             row.kind, 1.5 if "ASGI" in row.name else 1.2
@@ -62,11 +62,13 @@ def test_ratios_are_of_requests_a_second() -> None:
 def test_what_is_promised_is_held_against_the_row() -> None:
     """Fewer requests than promised, or than a peer's, are told; another app without a cache is no peer."""
     hit = ROWS[0].name
-    assert table.missed([row(hit, {BARE_ASGI: 1.0, OURS: 1 / 1.5, FASTAPI: 0.1, OURS_MEMORY: 0.1})], ROWS) == []
-    assert "served 1.49 x bare, the target is 1.50" in table.missed([row(hit, {OURS: 1 / 1.49})], ROWS)[0]
-    assert "hishel 3.00" in table.missed([row(hit, {OURS: 0.5, "hishel": 1 / 3})], ROWS)[0]
-    assert len(table.missed([row(hit, {OURS: float("nan")})], ROWS)) == 1
-    assert table.missed([row(hit, {BARE_ASGI: 1.0})], ROWS) == [f"{hit}: {OURS} has no result"]
+    assert (
+        table.missed([row(hit, {BARE_ASGI: 1.0, OURS: 1 / 1.5, FASTAPI: 0.1, OURS_MEMORY: 0.1})], ROWS, NO_PEERS) == []
+    )
+    assert "served 1.49 x bare, the target is 1.50" in table.missed([row(hit, {OURS: 1 / 1.49})], ROWS, NO_PEERS)[0]
+    assert "hishel 3.00" in table.missed([row(hit, {OURS: 0.5, "hishel": 1 / 3})], ROWS, NO_PEERS)[0]
+    assert len(table.missed([row(hit, {OURS: float("nan")})], ROWS, NO_PEERS)) == 1
+    assert table.missed([row(hit, {BARE_ASGI: 1.0})], ROWS, NO_PEERS) == [f"{hit}: {OURS} has no result"]
     assert {OURS, OURS_MEMORY, FASTAPI} == NO_PEERS
 
 
@@ -75,8 +77,8 @@ def test_peers_count_where_a_cache_answers() -> None:
     for each in ROWS:
         peer = {OURS: 1 / 3, "peer": 0.1}
         counts = each.kind in (trial.Kind.HIT, trial.Kind.MATCH)
-        assert len(table.missed([row(each.name, peer)], ROWS)) == (1 if counts else 0)
-        assert len(table.missed([row(each.name, {OURS: 10.0})], ROWS)) == 1
+        assert len(table.missed([row(each.name, peer)], ROWS, NO_PEERS)) == (1 if counts else 0)
+        assert len(table.missed([row(each.name, {OURS: 10.0})], ROWS, NO_PEERS)) == 1
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Row]:
     monkeypatch.setattr("bench_server.running", nullcontext)
     monkeypatch.setattr("bench_server.version", lambda _port: "7.0")
     rows = {each.name: row(each.name, {OURS: 0.5}) for each in ROWS}
-    monkeypatch.setattr(http_hit, "_measure", lambda each, _port, _options: rows[each.name])
+    monkeypatch.setattr("bench_http_run._measure", lambda _benchmark, each, _port, _options: rows[each.name])
     return rows
 
 

@@ -41,8 +41,8 @@ def offer(monkeypatch: pytest.MonkeyPatch, **values: str) -> list[str]:
     return asked
 
 
-@pytest.mark.parametrize("name", ["json", "msgpack", "pickle", "raw"])
-def test_four_are_always_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["json", "msgpack", "pickle", "raw", "tagged"])
+def test_five_are_always_there(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are found without looking at the installed packages."""
     asked = offer(monkeypatch)
     assert Serializers().get(name) is not None
@@ -52,7 +52,7 @@ def test_four_are_always_there(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_unknown_name_is_told_with_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """The message lists what there is, offered by packages or not."""
     offer(monkeypatch, upper="Upper")
-    with pytest.raises(ConfigurationError, match=r"'yaml' is not known: use one of 'json', .*'raw', 'upper'"):
+    with pytest.raises(ConfigurationError, match=r"'yaml' is not known: use one of 'json', .*'raw', 'tagged', 'upper'"):
         Serializers().get("yaml")
 
 

@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from holdfast.asgi.cache import CacheMiddleware
+from holdfast.asgi.limits import RateLimitMiddleware
+from holdfast.asgi.sessions import SessionMiddleware
 
-__all__ = ["CacheMiddleware"]
+__all__ = ["CacheMiddleware", "RateLimitMiddleware", "SessionMiddleware"]

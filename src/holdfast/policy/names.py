@@ -87,6 +87,27 @@ class Names:
                 return name[len(start) : -1]
         return None
 
+    def session(self, handle: str) -> str:
+        """Return the key of a session."""
+        return f"{self._start}session:{{{handle}}}"
+
+    def session_user(self, name: str) -> tuple[str, str]:
+        """Return where a user's sessions are: the key of their index, and of the mark that they were revoked.
+
+        Args:
+            name: of the user, escaped and shortened.
+        """
+        index = f"{self._start}session-user:{{{name}}}"
+        return index, f"{index}:revoked"
+
+    def once(self, name: str) -> str:
+        """Return the key of what is known of a thing that is to be done once; `name` is escaped and shortened."""
+        return f"{self._start}idempotency:{{{name}}}"
+
+    def once_news(self, key: str) -> str:
+        """Return the channel that tells that such a thing was ended or given up, from its key."""
+        return f"{self._start}idempotency-news:{key[key.index('{') :]}"
+
     def lock(self, kind: LockKind, name: str) -> LockPlaces:
         """Return where the parts of a lock are.
 

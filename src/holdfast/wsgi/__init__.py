@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 from holdfast.wsgi.cache import CacheMiddleware
+from holdfast.wsgi.limits import RateLimitMiddleware
+from holdfast.wsgi.sessions import SessionMiddleware
 
-__all__ = ["CacheMiddleware"]
+__all__ = ["CacheMiddleware", "RateLimitMiddleware", "SessionMiddleware"]

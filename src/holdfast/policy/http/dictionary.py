@@ -1,7 +1,7 @@
-"""Structured Field Values (RFC 9651): reading a Dictionary, as fields in the manner of Cache-Control are.
+"""Structured Field Values (RFC 9651): reading an Item, or a Dictionary, as fields in the manner of Cache-Control are.
 
 Strict, as the RFC wants its readers: a field is read as a whole or not at all, so that all who read it agree on it.
-Parameters are checked and left out, since no directive of a cache has any. Writing lives in `policy/structured.py`.
+Parameters are checked and left out, since no field that we read has any. Writing lives in `policy/structured.py`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,19 @@ def parse_dictionary(value: str) -> dict[str, Item] | None:
         return None
 
 
+def parse_item(value: str) -> BareItem | None:
+    """Return the value of an Item (4.2.3); None if it cannot be read.
+
+    Example:
+        >>> parse_item('"8e03978e-40d5";x=1')
+        '8e03978e-40d5'
+    """
+    try:
+        return _Reader(value.strip(" ")).read_item()
+    except ValueError:
+        return None
+
+
 class _Reader:
     """A field, and the place up to which it has been read; raises `ValueError` where no rule fits."""
 
@@ -79,6 +92,13 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._text = text
         self._place = 0
+
+    def read_item(self) -> BareItem:
+        found = self._read_bare()
+        self._skip_parameters()
+        if self._place < len(self._text):
+            raise ValueError
+        return found
 
     def read_members(self) -> dict[str, Item]:
         found: dict[str, Item] = {}

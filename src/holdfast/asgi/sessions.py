@@ -1,0 +1,140 @@
+"""Sessions in front of an ASGI app."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final, Unpack
+
+from holdfast.asgi.http_relay import Message, Send, send_answer
+from holdfast.core.session import Session
+from holdfast.engine import Engine
+from holdfast.errors import BackendError
+from holdfast.layer import Layer
+from holdfast.policy.http.fields import Pair
+from holdfast.web.session_fields import told
+from holdfast.web.web_sessions import SessionOptions, WebSessions
+
+_log = logging.getLogger("holdfast")
+_SECURE: Final = frozenset({"https", "wss"})
+_HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+"""Messages that may have fields, and that begin an answer."""
+
+
+class SessionMiddleware:
+    """Server-side sessions for any ASGI app: ``scope["session"]``, which is Starlette's ``request.session``.
+
+    A session is a mapping; see `holdfast.Session`. Each of its keys is stored for itself, so that requests that run at
+    the same time do not undo each other's changes. It is read in one round trip, and written, before the first byte of
+    the response, only if something has changed. The cookie holds a random id, nothing else.
+
+    While Redis cannot be asked, requests with a session cookie are answered with 503.
+
+    Args:
+        app: the app.
+        layer: where sessions are stored; without it, the default layer of the moment.
+        options:
+            idle: how long a session lasts without use (2 hours), by the clock of Redis.
+            absolute: how long it lasts whatever happens (24 hours).
+            grace: how long requests that had begun before a new secret was given may still save (10 seconds).
+            cookie: its name; without it ``__Host-session`` on https and ``session`` on http.
+            domain: hosts that get the cookie; without it the one host alone.
+            path: paths that get it (``"/"``).
+            secure: whether it travels over TLS only; without it, as the request did that it answers.
+            same_site: ``"lax"``, ``"strict"`` or ``"none"``, which needs ``secure=True``.
+            persistent: whether browsers keep it when they are closed.
+            partitioned: whether it belongs to the site in whose frame it was set (CHIPS).
+            serializer: of the values: ``"tagged"`` (JSON that also keeps tuples, bytes, dates ...), or another name
+                that the layer knows.
+            user_key: the key whose value tells whose the session is: when it changes, the session gets a new secret
+                and `layer.sessions.list` knows it. Without it `Session.log_in` does both.
+            on_failure: while Redis cannot be asked, answer 503 (``"closed"``), or go on with an empty session that is
+                not stored (``"open"``).
+            on_unreadable: if a value cannot be read, raise `SessionError` to whoever reads it (``"raise"``), or end
+                the session (``"end"``).
+            exempt: paths, with all below them, or patterns with ``*``, that have no session.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+
+    Example:
+        >>> from holdfast.asgi import SessionMiddleware
+        >>> from starlette.applications import Starlette
+        >>> app = Starlette()
+        >>> app.add_middleware(SessionMiddleware, idle="30m")
+    """
+
+    def __init__(self, app: Any, *, layer: Layer | None = None, **options: Unpack[SessionOptions]) -> None:
+        self.app = app
+        self._sessions = WebSessions(layer, options)
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """Give the app the session of a request."""
+        sessions = self._sessions
+        if scope["type"] not in ("http", "websocket") or sessions.is_exempt(scope["path"]):
+            await self.app(scope, receive, send)
+            return
+        engine, https = sessions.use()[0], scope.get("scheme") in _SECURE
+        try:
+            session = await sessions.open(engine.asyncio, _cookies(scope["headers"]), https=https)
+        except BackendError:
+            await _refuse(sessions, scope, receive, send)
+            return
+        scope["session"] = session
+        relay = _Relay(sessions, engine, session, scope, send)
+        await self.app(scope, receive, relay)
+        if session.is_loaded and session.changes_inside():
+            _log.warning("a session was changed after its response had begun: that is not stored")
+
+
+class _Relay:
+    """The `send` that the app gets: the session is stored before its answer begins."""
+
+    __slots__ = ("_engine", "_refused", "_scope", "_send", "_session", "_sessions")
+
+    def __init__(self, sessions: WebSessions, engine: Engine, session: Session, scope: Any, send: Send) -> None:
+        self._sessions = sessions
+        self._engine = engine
+        self._session = session
+        self._scope = scope
+        self._send = send
+        self._refused = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] in _HEADS:
+            message = await self._begin(message)
+        if not self._refused:
+            await self._send(message)
+
+    async def _begin(self, message: Message) -> Message:
+        session, scope = self._session, self._scope
+        https = scope.get("scheme") in _SECURE
+        try:
+            finished = await self._sessions.finish(self._engine.asyncio, session, https=https)
+        except BackendError:
+            self._refused = True
+            await _refuse(self._sessions, scope, None, self._send)
+            return message
+        if not finished.touched:
+            return message
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers") or ()]
+        return {**message, "headers": _encoded(told(fields, finished.cookie))}
+
+
+async def _refuse(sessions: WebSessions, scope: Any, receive: Any, send: Send) -> None:
+    """Answer that there are no sessions now."""
+    answer = sessions.unavailable(bodiless=scope.get("method") == "HEAD")
+    if scope["type"] == "http":
+        await send_answer(send, answer)
+        return
+    if receive is not None:
+        await receive()
+    await send({"type": "websocket.close", "code": 1013, "reason": "sessions cannot be read"})
+
+
+def _cookies(headers: Any) -> str | None:
+    lines = [value for name, value in headers if name == b"cookie"]
+    return b"; ".join(lines).decode("latin-1") if lines else None
+
+
+def _encoded(fields: list[Pair]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]

@@ -1,0 +1,243 @@
+"""One session, as web apps see it: a mapping.
+
+What was loaded is decoded when somebody asks for it. Values may be changed by assignment, and inside: a list in a
+session that grew is found by encoding it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, Self
+
+from holdfast._durations import seconds
+from holdfast._missing import MISSING
+from holdfast.core.session_state import Known, SessionState, Wanted
+from holdfast.errors import SessionError
+from holdfast.typing import Duration
+
+
+class Session(SessionState, MutableMapping[str, Any]):
+    """What a web app remembers of one visitor: a mapping with texts as keys, stored on the server.
+
+    Every key is stored for itself, and only those that have changed are written, so that two requests at the same time
+    do not undo each other's changes. Where both change one key, dicts are merged, and of anything else the later one
+    stays; `change` loses nothing even then. Values inside may be changed in place.
+
+    Example:
+        >>> from holdfast import Layer
+        >>> layer = Layer("memory://session-example")
+        >>> session, cookie = layer.sessions.create({"cart": ["teapot"]})
+        >>> session["cart"].append("kettle")
+        >>> layer.sessions.save(session)
+        >>> layer.sessions.open(cookie)["cart"]
+        ['teapot', 'kettle']
+    """
+
+    __slots__ = ("__weakref__",)
+
+    # What it is.
+
+    @property
+    def handle(self) -> str:
+        """Its name, which never changes and may be shown: it opens nothing. Empty until it is stored."""
+        self._need()
+        return self.known.handle
+
+    @property
+    def user(self) -> str | None:
+        """Whose it is, by `log_in`; None if nobody is logged in."""
+        self._need()
+        user = self.known.user if self.wanted.user is None else self.wanted.user
+        return user or None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it is not stored yet."""
+        return not self.handle
+
+    @property
+    def created(self) -> float | None:
+        """When it was stored first, in Unix seconds of the server; None if it is new."""
+        self._need()
+        return self.known.created
+
+    @property
+    def accessed(self) -> bool:
+        """Whether somebody has looked at it: the response then depends on the cookie."""
+        return self._accessed
+
+    @property
+    def modified(self) -> bool:
+        """Whether something was assigned, deleted or asked for; changes inside of values are found when it is saved."""
+        return bool(self._written or self._changers or self._touched or self.wanted.ended) or not self.wanted.is_nothing
+
+    def mark_accessed(self) -> None:
+        """Note that the response depends on the session."""
+        self._accessed = True
+
+    def mark_modified(self) -> None:
+        """Note that something has changed. It is never needed: changes are found."""
+        self._accessed = self._touched = True
+
+    # What it holds.
+
+    def __getitem__(self, name: str) -> Any:
+        self._need()
+        try:
+            return self._values[name]
+        except KeyError:
+            pass
+        if name not in self._names:
+            raise KeyError(name)
+        value = self._values[name] = self._decoded(name, self._frames[name])
+        return value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._open()
+        if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"the keys of a session are texts, not {name!r}"
+            raise SessionError(msg)
+        self._values[name] = value
+        self._names[name] = None
+        self._written.add(name)
+        self._changers.pop(name, None)
+
+    def __delitem__(self, name: str) -> None:
+        self._open()
+        if name not in self._names:
+            raise KeyError(name)
+        del self._names[name]
+        self._values.pop(name, None)
+        self._changers.pop(name, None)
+        self._written.add(name)
+
+    def __iter__(self) -> Iterator[str]:
+        self._need()
+        return iter(list(self._names))
+
+    def __len__(self) -> int:
+        self._need()
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        self._need()
+        return name in self._names
+
+    def __eq__(self, other: object) -> bool:
+        return dict(self) == (dict(other) if isinstance(other, Mapping) else other)  # pyright: ignore[reportUnknownArgumentType]
+
+    __hash__ = None  # type: ignore[assignment]  # as other mappings that can change
+
+    def __or__(self, other: Any) -> dict[str, Any]:
+        return {**self, **other}
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
+
+    def copy(self) -> dict[str, Any]:
+        """Return the data as a plain dict; the values are the same."""
+        return dict(self)
+
+    def change(self, name: str, function: Callable[[Any], Any], default: Any = MISSING) -> Any:
+        """Change one value by a function of the old one, so that no other request's change is lost; return the new one.
+
+        The function is called at once. It is called again, with what another request has stored meanwhile, if there is
+        such a thing when the session is saved; so it must return the new value and do nothing else.
+
+        Args:
+            name: of the value.
+            function: from the old value to the new one.
+            default: the old value where there is none.
+
+        Raises:
+            KeyError: there is no value, and no default.
+
+        Example:
+            >>> from holdfast import Layer
+            >>> session, _ = Layer("memory://session-change-example").sessions.create()
+            >>> session.change("visits", lambda visits: visits + 1, 0)
+            1
+        """
+        self._open()
+        before = self._changers.get(name, [])
+        is_plain = name not in self._written or bool(before)
+        value = function(self.get(name, default) if default is not MISSING else self[name])
+        self[name] = value
+        if is_plain:  # otherwise it builds upon what this request has assigned
+            self._changers[name] = [*before, (function, default)]
+        return value
+
+    # What becomes of it.
+
+    def rotate(self) -> None:
+        """Give it a new secret when it is saved: after each change of what its visitor may do.
+
+        The old one is dead for every request that comes then. Requests that had loaded it before may still save for
+        the time of `grace`. Nothing else changes.
+        """
+        self._open()
+        self.wanted.rotates = True
+
+    def log_in(self, user: str) -> None:
+        """Make it the session of a user, with a new secret.
+
+        `layer.sessions.list` and `revoke_all` know it from then on. What it held for another user is dropped.
+
+        Args:
+            user: the id of an account, as text. It is stored as it is.
+        """
+        self._open()
+        if not isinstance(user, str) or not user:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+            msg = f"log_in takes the id of an account as text, such as '42', not {type(user).__name__}"
+            raise SessionError(msg)
+        if self.user not in (None, user):
+            self.end()
+        self.wanted.user = user
+        self.wanted.rotates = True
+
+    def end(self) -> None:
+        """End it: nothing of it is left, and no request that is still running can bring it back.
+
+        What is written after that belongs to a new session.
+        """
+        self._open()
+        if self.known.handle:
+            self.wanted.ended.append(self.known)
+        self.known, ended = Known(), self.wanted.ended
+        self.wanted = Wanted(ended=ended, idle=self.wanted.idle, lasts=self.wanted.lasts)
+        self._forget()
+        self._touched = True
+
+    log_out = end
+
+    def clear(self) -> None:
+        """Do what `end` does: whoever empties a session means to log out."""
+        self.end()
+
+    def expire_after(self, *, idle: Duration | None = None, absolute: Duration | None = None) -> None:
+        """Let this session last for other times than usual, for "remember me" say.
+
+        Args:
+            idle: how long it lasts without use.
+            absolute: how long it lasts from now, whatever happens.
+        """
+        self._open()
+        if idle is not None:
+            self.wanted.idle = seconds(idle, "idle")
+        if absolute is not None:
+            self.wanted.lasts = seconds(absolute, "absolute")
+
+    def _need(self) -> None:
+        self._accessed = True
+        if self._load is not None:
+            self._load(self)
+
+    def _open(self) -> None:
+        self._need()
+        if self._closed:
+            msg = (
+                f"the session cannot be changed: {self._closed}; write before, or use layer.sessions.edit(handle), "
+                "which saves for itself"
+            )
+            raise SessionError(msg)

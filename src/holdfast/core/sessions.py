@@ -1,0 +1,350 @@
+"""Sessions: loaded, saved, ended, listed and revoked, in the order that lets nothing come back and nothing get lost.
+
+load      one script, which renews the idle time by the server's clock
+save      one script, all or nothing; if others have changed the same data meanwhile, merge and try again
+create    always under a fresh handle and secret, never under one that a client sent
+log in    enter the user's index, save, then look whether all of the user's sessions were revoked meanwhile: whoever
+          revokes leaves a mark before it reads the index, so that one of the two sees the other
+end       the key is deleted; a request that still runs can only save to a session that is there
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, NamedTuple
+
+from holdfast._missing import MISSING
+from holdfast.codec import Codec
+from holdfast.core.records import Recorder
+from holdfast.core.session import Session
+from holdfast.core.session_state import Known, frame_key, id_of
+from holdfast.errors import SessionError
+from holdfast.events import SessionDropped, SessionUnreadable
+from holdfast.policy.keys import guard
+from holdfast.policy.names import Names
+from holdfast.policy.session_cookie import HANDLE_SIZE, SECRET_SIZE, digest
+from holdfast.port import Port
+from holdfast.scripts import sessions as scripts
+from holdfast.scripts.sessions import ANY, Change, Turn
+
+_log = logging.getLogger("holdfast")
+
+_ENDED: Final = 0
+_DONE: Final = 1
+_CONFLICT: Final = 2
+_LOADED: Final = 2
+_SUPERSEDED: Final = 1
+_MERGES: Final = 16
+"""Times that others may change the same data first; then ours are stored all the same, lest a request never ends."""
+_MARKED: Final = 3600.0
+"""Seconds for which a log-in can find out that all sessions were revoked meanwhile: far longer than one takes."""
+_AT_ONCE: Final = 500
+"""Sessions of a user that are looked at together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long sessions last, in seconds, and what tells whose they are."""
+
+    idle: float
+    absolute: float
+    grace: float = 10.0
+    user_key: str | None = None
+    """The name of a datum that tells whose the session is."""
+
+
+class Saved(NamedTuple):
+    """What came of saving a session."""
+
+    kind: Literal["nothing", "created", "saved", "ended", "dropped"]
+    cookie: str = ""
+    """What the visitor has to be given: the session is new, or has a new secret."""
+
+
+class SessionInfo(NamedTuple):
+    """A session as its user may see it in a list of devices."""
+
+    handle: str
+    created: float
+    """Unix seconds of the server."""
+    seen: float
+    """When it was used last, to within a tenth of its idle time."""
+    expires: float
+    """When it ends whatever happens."""
+
+
+class SessionKeeping:
+    """Keeps the sessions of one layer."""
+
+    def __init__(self, names: Names, recorder: Recorder) -> None:
+        self._names = names
+        self._recorder = recorder
+
+    async def load(self, port: Port, session: Session, handle: str, secret: str) -> bool:
+        """Load a session; say whether there is one.
+
+        Args:
+            port: where to ask.
+            session: to be filled.
+            handle: of what is asked for.
+            secret: as the visitor sent it; empty for our own code.
+
+        Raises:
+            BackendError: Redis could not be asked.
+        """
+        proof = digest(secret) if secret else ""
+        kind, *found = await port.call(scripts.load(self._names.session(handle), proof))
+        if kind != _LOADED:
+            session.found_nothing()
+            session.unkept = "superseded" if kind == _SUPERSEDED else ""
+            return False
+        known, frames = Known(handle, secret), dict[str, bytes]()
+        metas: dict[bytes, bytes] = {}
+        for name, value in zip(found[1][::2], found[1][1::2], strict=True):
+            if name[:1] == b".":
+                frames[name[1:].decode()] = value
+            else:
+                metas[name] = value
+        known.user = metas.get(b"@u", b"").decode()
+        known.created, known.ends = float(metas[b"@c"]) / 1000, float(metas[b"@a"]) / 1000
+        known.idle = float(metas[b"@i"]) / 1000
+        session.loaded(known, frames)
+        session.unreadable = self._tell_unreadable
+        return True
+
+    def _tell_unreadable(self, handle: str, name: str, reason: str) -> None:
+        _log.warning("the datum %r of a session cannot be read: %s", name, reason)
+        if self._recorder.hooks:
+            self._recorder.emit(SessionUnreadable(handle, name, reason))
+
+    async def save(self, port: Port, session: Session, codec: Codec, terms: Terms) -> Saved:
+        """Store what has changed of a session, and nothing else.
+
+        Raises:
+            BackendError: Redis could not be asked: perhaps nothing was stored.
+            SerializationError: a value cannot be stored; nothing was.
+        """
+        ended = await self._end(port, session)
+        _note_user(session, terms.user_key)
+        if not session.known.handle:
+            return await self._create(port, session, codec, terms, Saved("ended" if ended else "nothing"))
+        values = session.changed()
+        if not values and session.wanted.is_nothing:
+            return Saved("ended" if ended else "nothing")
+        return await self._change(port, session, codec, terms, values)
+
+    async def _end(self, port: Port, session: Session) -> bool:
+        """End the sessions that an object was before; say whether there were any."""
+        ended = bool(session.wanted.ended)
+        while session.wanted.ended:
+            known = session.wanted.ended[0]
+            gone, *user = await port.call(scripts.finish(self._names.session(known.handle), known.digest))
+            if gone and user[0]:
+                await self._leave(port, user[0].decode(), known.handle)
+            session.wanted.ended.pop(0)
+        return ended
+
+    async def begin(self, port: Port, session: Session, codec: Codec, terms: Terms) -> str:
+        """Store a new session, whatever is in it, and return the value of its cookie."""
+        saved = await self._create(port, session, codec, terms, Saved("nothing"), always=True)
+        if not saved.cookie:
+            raise SessionError("all sessions of this user were revoked while this one began")
+        return saved.cookie
+
+    async def _create(
+        self, port: Port, session: Session, codec: Codec, terms: Terms, otherwise: Saved, *, always: bool = False
+    ) -> Saved:
+        values, wanted = session.written(), session.wanted
+        if not values and not wanted.user and not always:
+            return otherwise
+        if session.unkept and not wanted.user:
+            return self._drop(session, session.unkept, otherwise)
+        handle, secret = _random(port, HANDLE_SIZE), _random(port, SECRET_SIZE)
+        idle, lasts = wanted.idle or terms.idle, wanted.lasts or terms.absolute
+        frames = _encoded(port, codec, handle, values)
+        user = wanted.user or ""
+        mark = await self._enter(port, user, handle, lasts)
+        data = {f".{name}": frame for name, frame in frames.items() if frame is not None}
+        command = scripts.create(
+            self._names.session(handle), digest(secret), idle=idle, lasts=lasts, user=user, data=data
+        )
+        created, now = await port.call(command)
+        if not created:
+            raise SessionError("a session of that name is there already: random numbers repeat themselves here")
+        known = Known(handle, secret, user, now / 1000, now / 1000 + lasts, idle)
+        if not await self._is_marked_as(port, user, mark):
+            await port.call(scripts.finish(self._names.session(handle), digest(secret)))
+            return self._drop(session, "revoked", otherwise)
+        session.known, session.unkept = known, ""
+        session.saved(frames, values)
+        return Saved("created", f"{handle}.{secret}")
+
+    async def _change(self, port: Port, session: Session, codec: Codec, terms: Terms, values: dict[str, Any]) -> Saved:
+        known, wanted = session.known, session.wanted
+        if wanted.rotates and not known.secret:
+            msg = "a new secret would reach nobody: rotate, or log in, where the visitor's request is answered"
+            raise SessionError(msg)
+        secret = _random(port, SECRET_SIZE) if wanted.rotates else ""
+        turn = Turn(
+            digest(secret) if secret else "",
+            terms.grace,
+            "=" if wanted.user is None else f"+{wanted.user}" if wanted.user else "-",
+            wanted.idle,
+            wanted.lasts,
+        )
+        lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now())
+        mark = await self._enter(port, wanted.user or "", known.handle, lasts)
+        kind, now, frames = await self._store(port, session, codec, turn, values)
+        if kind != _DONE:
+            return await self._go_on_without(port, session, codec, terms, ended=kind == _ENDED)
+        before = known.user
+        if secret:
+            known.secret = secret
+        if wanted.user is not None:
+            known.user = wanted.user
+        known.idle = wanted.idle or known.idle
+        known.ends = now / 1000 + wanted.lasts if wanted.lasts else known.ends
+        session.saved(frames, values)
+        if before and before != known.user:
+            await self._leave(port, before, known.handle)
+        if not await self._is_marked_as(port, wanted.user or "", mark):
+            await port.call(scripts.finish(self._names.session(known.handle), known.digest))
+            session.known = Known()
+            return Saved("ended")
+        return Saved("saved", f"{known.handle}.{known.secret}" if secret else "")
+
+    async def _store(
+        self, port: Port, session: Session, codec: Codec, turn: Turn, values: dict[str, Any]
+    ) -> tuple[int, int, dict[str, bytes | None]]:
+        """Store data, merged with what others have stored meanwhile; `values` are then those that were.
+
+        Returns:
+            What the script says, its time in milliseconds, and the frames.
+        """
+        known = session.known
+        versions = {name: session.version(name) for name in values}
+        frames = _encoded(port, codec, known.handle, values)
+        for left in reversed(range(_MERGES)):
+            changes = [Change(f".{name}", versions[name], frames[name] or b"") for name in values]
+            kind, *found = await port.call(scripts.save(self._names.session(known.handle), known.digest, turn, changes))
+            if kind != _CONFLICT:
+                return kind, found[0] if found else 0, frames
+            for field, theirs in zip(found[::2], found[1::2], strict=True):
+                name = field.decode()[1:]
+                values[name] = session.merged(name, theirs or None)
+                versions[name] = (id_of(theirs) if theirs else "") if left > 1 else ANY
+                frames |= _encoded(port, codec, known.handle, {name: values[name]})
+        raise AssertionError("whatever was there was to be replaced, and the script refused")
+
+    async def _go_on_without(self, port: Port, session: Session, codec: Codec, terms: Terms, *, ended: bool) -> Saved:
+        """Do what is right when a session has ended meanwhile, or its secret was replaced.
+
+        Whoever has just logged in has proved who they are: what this request wrote begins a new session. Nothing that
+        was loaded comes with it.
+        """
+        why = "ended" if ended else "superseded"
+        if not session.wanted.user:
+            return self._drop(session, why, Saved("dropped"))
+        session.start_anew(session.written())
+        return await self._create(port, session, codec, terms, Saved("nothing"))
+
+    def drop(self, session: Session, why: str) -> Saved:
+        """Note that the changes of a session will not be stored."""
+        return self._drop(session, why, Saved("nothing"))
+
+    def _drop(self, session: Session, why: str, otherwise: Saved) -> Saved:
+        names = tuple(session.changed())
+        if self._recorder.hooks and names:
+            self._recorder.emit(SessionDropped(session.known.handle, why, names))
+        return Saved("dropped") if names else otherwise
+
+    async def revoke(self, port: Port, handle: str) -> bool:
+        """End a session by its handle; say whether there was one."""
+        gone, *user = await port.call(scripts.finish(self._names.session(handle), ""))
+        if gone and user[0]:
+            await self._leave(port, user[0].decode(), handle)
+        return bool(gone)
+
+    async def revoke_all(self, port: Port, user: str, keep: str) -> int:
+        """End all sessions of a user but one; return how many there were."""
+        index, mark = self._user(user)
+        await port.call(scripts.make_mark(mark, port.token(), _MARKED))
+        count = 0
+        while True:
+            found = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE + 1))]
+            handles = [handle for handle in found if handle != keep]
+            if not handles:
+                return count
+            replies = await port.pipeline([scripts.finish(self._names.session(handle), "", user) for handle in handles])
+            count += sum(reply[0] for reply in replies)
+            await port.call(scripts.leave(index, handles))
+
+    async def sessions_of(self, port: Port, user: str) -> list[SessionInfo]:
+        """Return the sessions of a user, at most 500, the first to end first."""
+        index, _ = self._user(user)
+        handles = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE))]
+        if not handles:
+            return []
+        replies = await port.pipeline([scripts.describe(self._names.session(handle)) for handle in handles])
+        return [
+            _info(handle, reply) for handle, reply in zip(handles, replies, strict=True) if reply and _of(reply, user)
+        ]
+
+    def _user(self, user: str) -> tuple[str, str]:
+        return self._names.session_user(guard(user, "a session's user"))
+
+    async def _enter(self, port: Port, user: str, handle: str, lasts: float) -> bytes | str | None:
+        if not user:
+            return None
+        reply: bytes | str = await port.call(scripts.enter(*self._user(user), handle, lasts))
+        return reply
+
+    async def _is_marked_as(self, port: Port, user: str, mark: bytes | str | None) -> bool:
+        if mark is None:
+            return True
+        found = await port.call(scripts.mark(self._user(user)[1]))
+        return bool((found or b"") == (mark or b""))
+
+    async def _leave(self, port: Port, user: str, handle: str) -> None:
+        await port.call(scripts.leave(self._user(user)[0], [handle]))
+
+
+def _note_user(session: Session, name: str | None) -> None:
+    """Let a session become that of whom one of its data names."""
+    if name is None or session.wanted.user is not None:
+        return
+    is_assigned, value = session.assigned(name)
+    user = "" if value is MISSING or value is None else str(value)
+    if is_assigned and user != session.known.user:
+        session.wanted.user, session.wanted.rotates = user, True
+
+
+def _encoded(port: Port, codec: Codec, handle: str, values: Mapping[str, Any]) -> dict[str, bytes | None]:
+    now = port.now()
+    frames: dict[str, bytes | None] = {}
+    for name, value in values.items():
+        frames[name] = None
+        if value is not MISSING:
+            key, version = frame_key(handle, name), port.token() + port.token()
+            frames[name], _ = codec.encode_checked(key, value, id=version, created=now, fresh_until=0.0, load_time=0.0)
+    return frames
+
+
+def _random(port: Port, size: int) -> str:
+    """Return random signs of base64url, six bits each."""
+    text = ""
+    while len(text) < size:
+        text += port.token()
+    return text[:size]
+
+
+def _of(reply: Any, user: str) -> bool:
+    return bool(reply[0].decode() == user)
+
+
+def _info(handle: str, reply: Any) -> SessionInfo:
+    _, created, ends, idle, left, now = reply
+    seen = min(now, now + left - float(idle))
+    return SessionInfo(handle, float(created) / 1000, seen / 1000, float(ends) / 1000)

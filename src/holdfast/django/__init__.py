@@ -1,0 +1,30 @@
+"""holdfast in Django: a cache backend, sessions, and middleware, over one Redis that `settings.HOLDFAST` names.
+
+    CACHES           "BACKEND": "holdfast.django.HoldfastCache"
+    SESSION_ENGINE   "holdfast.django.sessions"
+    MIDDLEWARE       "holdfast.django.RateLimitMiddleware", "holdfast.django.IdempotencyMiddleware",
+                     "holdfast.django.RefusalMiddleware"
+    INSTALLED_APPS   "holdfast.django": decorators such as `holdfast.cached` use the project's layer
+
+Each part is loaded when it is first asked for. Nothing here reads the settings before Django needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from holdfast.django.cache import HoldfastCache
+    from holdfast.django.layers import project_layer
+
+__all__ = ["HoldfastCache", "project_layer"]
+
+_PLACES: Final = {"HoldfastCache": "cache", "project_layer": "layers"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(f"holdfast.django.{_PLACES[name]}"), name)
+    msg = f"module 'holdfast.django' has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,22 @@
+"""The app of Django that makes the project's layer the default one."""
+
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from holdfast.django.layers import project_layer
+from holdfast.layer import make_default
+
+
+class HoldfastConfig(AppConfig):
+    """Let decorators without ``layer=`` use the layer of `settings.HOLDFAST`, from the start of the process on."""
+
+    name = "holdfast.django"
+    label = "holdfast"
+    verbose_name = "holdfast"
+
+    def ready(self) -> None:
+        """Make the layer; nothing is opened before it is used."""
+        make_default(project_layer())

@@ -1,0 +1,178 @@
+"""`flask.session` kept in Redis: the session of holdfast, with what Flask and its extensions expect of one."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any, Final, cast
+
+from flask import Flask, Request, Response
+from flask.sessions import SessionInterface, SessionMixin
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import ServiceUnavailable
+
+from holdfast._calls import drive
+from holdfast.codec import Codec
+from holdfast.core.session import Session
+from holdfast.errors import BackendError
+from holdfast.layer import Layer
+from holdfast.typing import Duration
+from holdfast.web.session_fields import told
+from holdfast.web.web_sessions import SessionOptions, WebSessions
+
+USER_KEY: Final = "_user_id"
+"""Under which Flask-Login keeps who is logged in."""
+
+_LONGEST: Final = timedelta(days=365)
+_HTTP_ONLY: Final = re.compile(r"; HttpOnly(?=;|\Z)")
+
+
+class HoldfastSession(Session, SessionMixin):
+    """What `flask.session` stands for. See `holdfast.sessions.Session` for what it can do beyond Flask's own.
+
+    Data are loaded when they are first asked for. Changes inside of values are found, so that ``modified`` need not be
+    set. ``clear()`` ends the session, and what is written after it belongs to a new one.
+    """
+
+    def __init__(self, codec: Codec, load: Any = None, lifetimes: tuple[Duration, Duration] | None = None) -> None:
+        super().__init__(codec, None, load)
+        self._lifetimes = lifetimes
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]  # Flask has an attribute
+        """Whether it is not stored yet."""
+        return self.is_new
+
+    @property
+    def accessed(self) -> bool:
+        """Whether somebody has looked at it: the response then says ``Vary: Cookie``."""
+        return self._accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        self._accessed = bool(value)
+
+    @property
+    def modified(self) -> bool:
+        """Whether something was assigned or deleted; changes inside of values are found when it is saved."""
+        return Session.modified.fget(self)  # type: ignore[attr-defined,no-any-return]
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        if value:
+            self.mark_modified()
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it outlives the browser, and lasts for PERMANENT_SESSION_LIFETIME without use."""
+        return bool(self.get("_permanent", False))
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if bool(value) == self.permanent:
+            return  # many apps say so in each request
+        self["_permanent"] = bool(value)
+        if value and self._lifetimes is not None:
+            idle, absolute = self._lifetimes
+            self.expire_after(idle=idle, absolute=absolute)
+
+
+class HoldfastSessionInterface(SessionInterface):
+    """Keeps the sessions of a Flask app in a layer, for ``app.session_interface``; `Holdfast` sets it up.
+
+    The cookie is as the app's SESSION_COOKIE_ settings say; those that are as Flask has them by default are chosen
+    safely: ``__Host-session``, Secure, where a request comes by HTTPS, and SameSite=Lax. A session that is ``permanent``
+    lasts for PERMANENT_SESSION_LIFETIME without use and a year in all, any other for `idle` and `absolute`.
+
+    A request that does not touch the session costs nothing. Reading costs one round trip, and writing another, before
+    the response begins. After that the session can be read, in `stream_with_context` say, and not be changed.
+
+    Args:
+        layer: where sessions are kept; without it, the default layer of the moment.
+        options: those of `holdfast.wsgi.SessionMiddleware`, which explains each, and which go before the app's settings.
+            `user_key` is ``"_user_id"`` unless given, so that Flask-Login's log-ins change the cookie and are known
+            to ``layer.sessions.list``.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it. What cannot work in the app's settings shows
+            with the first request.
+    """
+
+    def __init__(self, layer: Layer | None = None, **options: Any) -> None:
+        self._layer = layer
+        self._options: dict[str, Any] = {"user_key": USER_KEY, **options}
+        self._made: dict[tuple[Any, ...], WebSessions] = {}
+        WebSessions(layer, cast("SessionOptions", self._options))
+
+    def open_session(self, app: Flask, request: Request) -> HoldfastSession:
+        """Return the session of a request; nothing is loaded yet."""
+        sessions = self._sessions(app, permanent=False)
+        engine, _, codec = sessions.use()
+        header, https = request.headers.get("Cookie"), request.is_secure
+
+        def load(session: Session) -> None:
+            try:
+                drive(sessions.fill(engine.blocking, session, header, https=https))
+            except BackendError as error:
+                raise ServiceUnavailable("Sessions cannot be read at the moment. Try again soon.") from error
+
+        if sessions.is_exempt(request.path):
+            return HoldfastSession(codec)
+        absolute = self._options.get("absolute", max(_LONGEST, app.permanent_session_lifetime))
+        return HoldfastSession(codec, load, (app.permanent_session_lifetime, absolute))
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Store what has changed, and give the response its fields. If that fails, the response becomes a 503."""
+        if not isinstance(session, HoldfastSession):
+            return
+        sessions = self._sessions(app, permanent=session.is_loaded and session.permanent)
+        https = _is_https()
+        try:
+            finished = drive(sessions.finish(sessions.use()[0].blocking, session, https=https))
+        except BackendError:
+            app.logger.exception("a session could not be stored, and its response was withheld")
+            _withhold(response, sessions)
+            return
+        if finished.touched:
+            cookie = finished.cookie
+            if cookie is not None and not self.get_cookie_httponly(app):
+                cookie = _HTTP_ONLY.sub("", cookie)
+            response.headers = Headers(told(response.headers, cookie))
+
+    def _sessions(self, app: Flask, *, permanent: bool) -> WebSessions:
+        """Return the sessions of the app's settings, which may change while it is set up."""
+        path = self.get_cookie_path(app)
+        same_site, partitioned = self.get_cookie_samesite(app), app.config.get("SESSION_COOKIE_PARTITIONED", False)
+        name = self.get_cookie_name(app)
+        said = name, self.get_cookie_domain(app), path, self.get_cookie_secure(app), same_site, partitioned, permanent
+        found = self._made.get(said)
+        if found is None:
+            options: dict[str, Any] = {
+                "cookie": None if name == "session" else name,
+                "domain": self.get_cookie_domain(app) or None,
+                "path": path or "/",
+                "secure": self.get_cookie_secure(app) or None,
+                "same_site": (same_site or "lax").lower(),
+                "partitioned": bool(partitioned),
+                "persistent": permanent,
+            }
+            found = WebSessions(self._layer, cast("SessionOptions", {**options, **self._options}))
+            self._made[said] = found
+        return found
+
+
+def _is_https() -> bool:
+    from flask import request
+
+    return request.is_secure
+
+
+def _withhold(response: Response, sessions: WebSessions) -> None:
+    """Turn a response into one that promises nothing: what the view wrote into the session is not there."""
+    answer = sessions.unavailable()
+    close = getattr(response.response, "close", None)
+    if close is not None:
+        close()
+    response.headers = Headers([*answer.fields, *answer.more])
+    response.status_code = answer.status
+    response.set_data(answer.body)

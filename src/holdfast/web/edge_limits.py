@@ -1,0 +1,184 @@
+"""Limits at the edge of an app: which rules a request matches, whether all of them admit it, and what follows.
+
+Nothing here knows ASGI, WSGI or a framework. Who serves a request asks `EdgeLimits` for its `Admission`, adds the
+fields, and says when the response is complete.
+
+    the process knows that it is refused     refuse, without a round trip
+    take the slots of rules with one         refuse if one is not free, and give the others back
+    hit all quotas, all or none              refuse if one is used up, and give the slots back
+    rules in shadow mode                     are asked last, and refuse nothing
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from holdfast._calls import drive
+from holdfast.call_names import value_of
+from holdfast.core.limit_checks import Buckets, Check, Rule, buckets_of
+from holdfast.core.records import Tally
+from holdfast.core.slots import Gate
+from holdfast.engine import Engine
+from holdfast.layer import Layer, engine_of
+from holdfast.limit_rules import LimitRules, checked_cost
+from holdfast.policy.decision import LimitDecision
+from holdfast.policy.http.answering import Answer
+from holdfast.policy.keys import guard
+from holdfast.port import Port
+from holdfast.web.limit_admission import Admission
+from holdfast.web.limit_answers import refusal, refusal_of_nobody, users_refusal
+from holdfast.web.limit_matching import EdgeRule, UnknownClient, Who
+from holdfast.web.limit_options import EdgePlan, RateLimitOptions
+from holdfast.web.requests import WebRequest
+
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 200
+_STRICTEST: Final = ("open", "local", "closed")
+
+
+class EdgeLimits:
+    """The limits of one middleware, in whichever layer it finds when a request comes.
+
+    Args:
+        layer: where is counted; without it, the default layer of the moment.
+        options: those of the middleware.
+        finds_routes: whether the middleware can tell the route of a request by itself.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+    """
+
+    def __init__(self, layer: Layer | None, options: RateLimitOptions, *, finds_routes: bool = False) -> None:
+        self._find_engine = engine_of(layer)
+        self.plan = EdgePlan(options, finds_routes=finds_routes)
+        self._book: _Book | None = None
+
+    def admit(self, request: WebRequest) -> Admission | Answer | None:
+        """Return the admission of a request, or what refuses it; None if nothing limits it. For blocking callers."""
+        engine = self._find_engine()
+        return drive(self._admit(engine, engine.blocking, request))
+
+    async def aadmit(self, request: WebRequest) -> Admission | Answer | None:
+        """Do what `admit` does, for async callers."""
+        engine = self._find_engine()
+        return await self._admit(engine, engine.asyncio, request)
+
+    async def _admit(self, engine: Engine, port: Port, request: WebRequest) -> Admission | Answer | None:
+        plan = self.plan
+        if engine.off.get() or (plan.exempt and await plan.exempt.holds(request)):
+            return None
+        matched: list[tuple[EdgeRule, Who]] = []
+        try:
+            for rule in plan.rules:
+                who = await rule.find_who(request, plan.clients)
+                if who is not None:
+                    matched.append((rule, who))
+        except UnknownClient:
+            return refusal_of_nobody(bodiless=request.method == "HEAD")
+        if not matched:
+            return None
+        cost = plan.cost if plan.cost_of is None else checked_cost(await value_of(plan.cost_of(request)))
+        book = self._book
+        if book is None or book.engine is not engine:
+            book = self._book = _Book(engine)
+        admission = Admission(engine, port, plan)
+        await _ask(book, port, admission, matched, cost)
+        if admission.decision.allowed:
+            return admission
+        return await self._refuse(request, admission.decision)
+
+    async def _refuse(self, request: WebRequest, decision: LimitDecision) -> Answer:
+        plan, bodiless = self.plan, request.method == "HEAD"
+        given = None if plan.on_refused is None else await value_of(plan.on_refused(request, decision))
+        if given is not None:
+            return users_refusal(given, decision, plan.dialect, bodiless=bodiless)
+        return refusal(decision, plan.dialect, bodiless=bodiless)
+
+
+async def _ask(
+    book: _Book, port: Port, admission: Admission, matched: Sequence[tuple[EdgeRule, Who]], cost: int
+) -> None:
+    """Ask the rules that refuse, then those that only watch; a request that is refused holds nothing afterwards."""
+    watched = [each for each in matched if each[0].rule.shadow]
+    enforced = [each for each in matched if not each[0].rule.shadow] if watched else matched
+    try:
+        for group in (enforced, watched):
+            if group and admission.goes_on:
+                await _ask_group(book, port, admission, group, cost)
+    except BaseException:  # also if the client has left meanwhile
+        await admission.give_back()
+        raise
+    if not admission.goes_on:
+        await admission.give_back()
+
+
+async def _ask_group(
+    book: _Book, port: Port, admission: Admission, group: Sequence[tuple[EdgeRule, Who]], cost: int
+) -> None:
+    counted = [each for each in group if each[0].quotas]
+    check, rule = book.check(counted) if counted else (None, None)
+    gated = [each for each in group if each[0].concurrency is not None]
+    if gated and check is not None and rule is not None and not rule.shadow:
+        known = book.engine.limiting.known(check, cost, rule, port.monotonic())
+        if known is not None and not known.allowed:
+            admission.note(known)
+            return
+    for each in gated:
+        if not await admission.take(book.gate(*each)):
+            return
+    if check is not None and rule is not None:
+        blocking = port is book.engine.blocking
+        admission.note(
+            book.rules.decide(check, cost, rule) if blocking else await book.rules.adecide(check, cost, rule)
+        )
+
+
+class _Book:
+    """What is worked out once for each layer: keys, and what several rules have in common."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.rules = LimitRules(engine)
+        self._starts: dict[tuple[str, str], str] = {}
+        self._sets: dict[tuple[str, ...], tuple[Buckets, Rule, Tally]] = {}
+
+    def check(self, counted: Sequence[tuple[EdgeRule, Who]]) -> tuple[Check, Rule]:
+        """Return the buckets of a request under some rules, and how these are asked."""
+        labels = tuple([rule.label for rule, _ in counted])
+        known = self._sets.get(labels)
+        if known is None:
+            known = self._combine([rule for rule, _ in counted])
+            if len(self._sets) < _MOST_KNOWN:
+                self._sets[labels] = known
+        buckets, said, tally = known
+        keys: list[str] = []
+        for rule, who in counted:
+            start = self._start(who)
+            keys += [start + quota.bucket for quota in rule.quotas]
+        return Check(buckets, tuple(keys), tally), said
+
+    def gate(self, rule: EdgeRule, who: Who) -> Gate:
+        """Return the slots of a request under a rule."""
+        tally = self.engine.recorder.tally(f"edge:{rule.label}")
+        return Gate(f"{self._start(who)}concurrency", rule.concurrency or 1, rule.lease, rule.rule, tally)
+
+    def _start(self, who: Who) -> str:
+        """Return what the keys of somebody's buckets begin with."""
+        known = who.slot, who.name
+        start = self._starts.get(known)
+        if start is None:
+            start = self.rules.start(guard(who.name, "a rule"), f"edge:{who.slot}")
+            if len(self._starts) < _MOST_KNOWN and len(who.slot) + len(who.name) <= _LONGEST_KNOWN:
+                self._starts[known] = start
+        return start
+
+    def _combine(self, rules: Sequence[EdgeRule]) -> tuple[Buckets, Rule, Tally]:
+        """Return what rules have in common that are asked together: without Redis the strictest of them decides."""
+        said = [rule.rule for rule in rules]
+        strictest = max((each.on_failure for each in said), key=_STRICTEST.index)
+        budget = min(each.budget for each in said)
+        pattern = "edge:" + ", ".join(rule.label for rule in rules)
+        tally = self.engine.recorder.tally_of_many(pattern, "edge: other rules")
+        quotas = tuple(quota for rule in rules for quota in rule.quotas)
+        return buckets_of(quotas), Rule(strictest, budget, said[0].shadow), tally

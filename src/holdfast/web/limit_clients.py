@@ -1,0 +1,80 @@
+"""Whom the limits at the edge count for: the client of a request, known by its address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from holdfast.errors import ConfigurationError
+from holdfast.web.addresses import Peer, Proxies, Trusted, name_of, parse_peer
+from holdfast.web.forwarded import Headers
+from holdfast.web.identity import client_identity
+
+_MOST_KNOWN: Final = 4096
+_HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}")
+_NOBODY: Final = frozenset({"unknown", "localhost"})
+"""Names that proxies and servers write where they know nobody."""
+
+
+class Clients:
+    """Tells clients from one another, behind the proxies that a user has named.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+    """
+
+    def __init__(self, *, trusted: Trusted, hops: int | None, ipv6_prefix: int, header: str | None) -> None:
+        self._trusted, self._hops = Proxies.of(trusted), hops
+        self._prefix, self._header = ipv6_prefix, header
+        client_identity({}, "127.0.0.1", **self._options)  # what cannot work shows now
+        self.reads_fields = bool(self._trusted) or bool(hops)
+        """Whether the fields of a request may tell who it is from; if not, the peer alone does."""
+        self._known: dict[str, str | None] = {}
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {"trusted": self._trusted, "hops": self._hops, "ipv6_prefix": self._prefix, "header": self._header}
+
+    def identity(self, peer: Peer, fields: Callable[[], Headers]) -> str | None:
+        """Return a text that stands for the client; None if nobody is known.
+
+        Args:
+            peer: the other end of the connection.
+            fields: returns the fields of the request; called only if they may tell something.
+        """
+        if self.reads_fields:
+            return client_identity(fields(), peer, **self._options)
+        end: Any = peer
+        host: Any = end[0] if end and isinstance(end, tuple | list) else end
+        if type(host) is not str:
+            return self._of_peer(peer)
+        try:
+            return self._known[host]
+        except KeyError:
+            found = self._of_peer(host)
+        if len(self._known) < _MOST_KNOWN:
+            self._known[host] = found
+        return found
+
+    def _of_peer(self, peer: Peer) -> str | None:
+        """Return who a peer is if no proxy is there: also one that a test has given a name."""
+        node = parse_peer(peer)
+        if node is None and isinstance(peer, str) and peer not in _NOBODY and _HOST.fullmatch(peer):
+            return peer
+        return name_of(node, self._prefix)
+
+
+def checked_unknown(given: object, option: str = "unknown") -> str:
+    """Return what becomes of requests from nobody who is known.
+
+    Raises:
+        ConfigurationError: it is nothing of the kind.
+    """
+    if given not in ("refuse", "share", "allow"):
+        msg = (
+            f"{option}={given!r} must be 'refuse' (answer 400), 'share' (one quota for all who are unknown) "
+            f"or 'allow' (no limit for them)"
+        )
+        raise ConfigurationError(msg)
+    return str(given)

@@ -1,0 +1,106 @@
+"""Which paths a rule means: for limits, where who writes a path in another way must gain nothing.
+
+An app may read a path in other ways than a middleware does. So what a rule limits, it limits by any reading of the
+path, and what is exempt is so only where there is no other reading.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from holdfast.errors import ConfigurationError
+from holdfast.web.http_private import is_private
+
+_AMBIGUOUS: Final = re.compile(r"//|/\.{1,2}(?:/|\Z)|[%;\\?#\x00-\x1f\x7f]")
+_WILD: Final = re.compile(r"[*?\[]")
+
+
+class _Listed:
+    """Paths and patterns, compared sign by sign."""
+
+    __slots__ = ("_exact", "_patterns", "_starts")
+
+    def __init__(self, given: Iterable[str]) -> None:
+        listed = tuple(given)
+        self._patterns = tuple(path for path in listed if _WILD.search(path))
+        plain = [path.rstrip("/") for path in listed if not _WILD.search(path)]
+        self._exact = frozenset([*plain, *(path or "/" for path in plain)])
+        self._starts = tuple(f"{path}/" for path in plain)
+
+    def has(self, path: str) -> bool:
+        """Say whether a path is one of these, or below one."""
+        if path in self._exact or path.startswith(self._starts):
+            return True
+        return any(fnmatchcase(path, pattern) for pattern in self._patterns)
+
+
+class Paths:
+    """Some paths, each with all below it, and patterns with ``*``, ``?`` or ``[``."""
+
+    __slots__ = ("_folded", "_listed", "given")
+
+    def __init__(self, given: tuple[str, ...]) -> None:
+        self.given = given
+        self._listed = _Listed(given)
+        self._folded = _Listed(path.casefold() for path in given)
+
+    @classmethod
+    def of(cls, given: Any, option: str) -> Paths:
+        """Return the paths that a user means.
+
+        Raises:
+            ConfigurationError: one is no path.
+        """
+        texts = texts_of(given, option, "['/login']")
+        for path in texts:
+            if not path.startswith(("/", "*")):
+                msg = f"{option}={given!r} must be paths, such as ['/login'], or patterns, such as ['/shop/*/pay']"
+                raise ConfigurationError(msg)
+        return cls(texts)
+
+    def __bool__(self) -> bool:
+        return bool(self.given)
+
+    def may_be(self, path: str) -> bool:
+        """Say whether a path is one of these in any way in which an app may read it, whatever the case of its letters.
+
+        Args:
+            path: percent-decoded, as apps get it.
+        """
+        if self._listed.has(path):
+            return True
+        if path.isascii() and not _AMBIGUOUS.search(path):
+            return self._folded.has(path.casefold())
+        return is_private(path, self.given)
+
+    def are_certainly(self, path: str) -> bool:
+        """Say whether a path is one of these, and can be read in no other way.
+
+        Args:
+            path: percent-decoded, as apps get it.
+        """
+        return not _AMBIGUOUS.search(path) and self._listed.has(path)
+
+
+def texts_of(given: Any, option: str, example: str) -> tuple[str, ...]:
+    """Return several texts that a user has given.
+
+    Args:
+        given: what was given.
+        option: for the message.
+        example: of what it takes, for the message.
+
+    Raises:
+        ConfigurationError: they are none; one text alone, whose letters would be taken for them, is none.
+    """
+    # Callers are often untyped.
+    items: Any = given
+    several = isinstance(given, Iterable) and not isinstance(given, str | bytes)
+    texts: list[Any] = list(items) if several else [None]
+    if not all(isinstance(each, str) and each for each in texts):
+        msg = f"{option}={given!r} must be several texts, such as {option}={example}"
+        raise ConfigurationError(msg)
+    return tuple(texts)

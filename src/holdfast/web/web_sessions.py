@@ -1,0 +1,220 @@
+"""Sessions of visitors: from the cookie of a request to that of its response, for every middleware and framework."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast
+
+from holdfast._calls import drive
+from holdfast._durations import seconds
+from holdfast.codec import Codec
+from holdfast.core.session import Session
+from holdfast.core.session_state import UnreadableSession
+from holdfast.core.sessions import Saved, SessionKeeping, Terms
+from holdfast.engine import Engine
+from holdfast.errors import BackendError, ConfigurationError
+from holdfast.layer import Layer, engine_of
+from holdfast.options import check_names, refuse_unknown
+from holdfast.policy.http.answering import Answer
+from holdfast.policy.session_cookie import Cookie, find_cookies, parse_id
+from holdfast.port import Port
+from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER
+from holdfast.typing import Duration
+from holdfast.web.http_private import is_private
+from holdfast.web.problems import plain_problem
+
+OnSessionFailure: TypeAlias = Literal["closed", "open"]
+OnUnreadable: TypeAlias = Literal["raise", "end"]
+BEGUN: Final = "the response has begun"
+"""Why a session can be changed no more."""
+_RETRY: Final = ("Retry-After", "1")
+
+
+class SessionOptions(TypedDict, total=False):
+    """The options of `SessionMiddleware`, which explains each."""
+
+    idle: Duration
+    absolute: Duration
+    grace: Duration
+    cookie: str | None
+    domain: str | None
+    path: str
+    secure: bool | None
+    same_site: Literal["lax", "strict", "none"]
+    persistent: bool
+    partitioned: bool
+    serializer: str
+    user_key: str | None
+    on_failure: OnSessionFailure
+    on_unreadable: OnUnreadable
+    exempt: Iterable[str]
+
+
+class Finished(NamedTuple):
+    """What a response has to say of the session."""
+
+    touched: bool
+    """Whether the response depends on it."""
+    cookie: str | None = None
+    """The value of Set-Cookie; None: none is set."""
+
+
+UNTOUCHED: Final = Finished(False)
+
+
+class WebSessions:
+    """Opens the session of a request and finishes it when the response begins.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+    """
+
+    def __init__(self, layer: Layer | None, options: SessionOptions) -> None:
+        refuse_unknown("SessionMiddleware", options, SessionOptions.__optional_keys__)
+        self._find_engine = engine_of(layer)
+        self.terms = Terms(
+            seconds(options.get("idle", IDLE), "idle"),
+            seconds(options.get("absolute", ABSOLUTE), "absolute"),
+            seconds(options.get("grace", GRACE), "grace", zero=True),
+            _text(options.get("user_key"), "user_key"),
+        )
+        self.cookie = Cookie.of(
+            cookie=options.get("cookie"),
+            domain=options.get("domain"),
+            path=options.get("path", "/"),
+            secure=options.get("secure"),
+            same_site=options.get("same_site", "lax"),
+            persistent=options.get("persistent", False),
+            partitioned=options.get("partitioned", False),
+        )
+        self._serializer = options.get("serializer", SERIALIZER)
+        check_names(serializer=self._serializer)
+        self.fails_closed = _chosen(options, "on_failure", "closed", "open") == "closed"
+        self._ends_unreadable = _chosen(options, "on_unreadable", "raise", "end") == "end"
+        given: Any = options.get("exempt", ())
+        self._exempt = (given,) if isinstance(given, str) else tuple(given)
+        self._used: tuple[Engine, SessionKeeping, Codec] | None = None
+
+    def use(self) -> tuple[Engine, SessionKeeping, Codec]:
+        """Return what sessions are kept with now: that of the layer, or of the default one of the moment."""
+        engine, used = self._find_engine(), self._used
+        if used is None or used[0] is not engine:
+            codec = engine.codec(self._serializer, None, Any)
+            used = self._used = engine, SessionKeeping(engine.caching.names, engine.recorder), codec
+        return used
+
+    def is_exempt(self, path: str) -> bool:
+        """Say whether the requests of a path have no session."""
+        return bool(self._exempt) and is_private(path, self._exempt)
+
+    async def open(self, port: Port, header: str | None, *, https: bool) -> Session:
+        """Return the session of a request: that of its cookie, or a new one that is not stored yet.
+
+        Args:
+            port: of the request.
+            header: its Cookie field.
+            https: whether it came over TLS.
+
+        Raises:
+            BackendError: Redis could not be asked, and sessions fail closed.
+        """
+        session = self.blank()
+        await self.fill(port, session, header, https=https)
+        return session
+
+    def blank(self) -> Session:
+        """Return a new session."""
+        return Session(self.use()[2])
+
+    def lazy(self, header: str | None, *, https: bool) -> Session:
+        """Return the session of a request to blocking code, which is loaded when somebody looks at it."""
+        engine, _, codec = self.use()
+
+        def load(session: Session) -> None:
+            drive(self.fill(engine.blocking, session, header, https=https))
+
+        return Session(codec, None, load)
+
+    async def fill(self, port: Port, session: Session, header: str | None, *, https: bool) -> None:
+        """Load the session of a request into an object.
+
+        Raises:
+            BackendError: Redis could not be asked, and sessions fail closed.
+        """
+        name = self.cookie.name_for(https)
+        keeping = self.use()[1]
+        superseded = False
+        for text in find_cookies(header, name):
+            found = parse_id(text)
+            if found is None:
+                continue
+            try:
+                if await keeping.load(port, session, found.handle, found.secret):
+                    self._look_through(session)
+                    return
+            except BackendError:
+                if self.fails_closed:
+                    raise
+                session.unkept = "unavailable"
+                break
+            superseded = superseded or bool(session.unkept)
+        session.found_nothing()
+        session.unkept = session.unkept or ("superseded" if superseded else "")
+
+    def _look_through(self, session: Session) -> None:
+        """End a session of which something cannot be read, if that is what the app wants."""
+        if self._ends_unreadable:
+            try:
+                for name in session.names():
+                    session.base(name)
+            except UnreadableSession:
+                session.end()
+
+    async def finish(self, port: Port, session: Session, *, https: bool) -> Finished:
+        """Store what has changed, and return what the response has to say; after that the session cannot be changed.
+
+        Raises:
+            BackendError: Redis could not be used, and sessions fail closed: the response must not promise anything.
+            SerializationError: a value cannot be stored.
+        """
+        if not session.accessed and not session.modified:
+            session.close(BEGUN)
+            return UNTOUCHED
+        _, keeping, codec = self.use()
+        had = bool(session.known.handle or session.wanted.ended)
+        try:
+            saved = await keeping.save(port, session, codec, self.terms)
+        except BackendError:
+            if self.fails_closed:
+                raise
+            saved = keeping.drop(session, "unavailable")
+        session.close(BEGUN)
+        return Finished(True, self._cookie_of(port, session, saved, https=https, had=had))
+
+    def _cookie_of(self, port: Port, session: Session, saved: Saved, *, https: bool, had: bool) -> str | None:
+        if saved.cookie:
+            ends = session.known.ends or 0.0
+            return self.cookie.set_cookie(saved.cookie, https=https, max_age=math.ceil(max(0.0, ends - port.now())))
+        return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
+
+    def unavailable(self, *, bodiless: bool = False) -> Answer:
+        """Return the response to a request whose session cannot be read or stored now: never that of a stranger."""
+        return plain_problem(
+            503, "Sessions cannot be read at the moment. Try again soon.", (_RETRY,), bodiless=bodiless
+        )
+
+
+def _chosen(options: SessionOptions, name: str, default: str, other: str) -> str:
+    found = cast("dict[str, Any]", options).get(name, default)
+    if found not in (default, other):
+        msg = f"{name}={found!r} must be {default!r} or {other!r}"
+        raise ConfigurationError(msg)
+    return str(found)
+
+
+def _text(given: object, name: str) -> str | None:
+    if given is not None and (not isinstance(given, str) or not given):
+        msg = f"{name}={given!r} must be the name of a datum of the session, such as 'user_id', or None"
+        raise ConfigurationError(msg)
+    return given

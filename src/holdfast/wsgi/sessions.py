@@ -1,0 +1,169 @@
+"""Sessions in front of a WSGI app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Unpack
+
+from holdfast._calls import drive
+from holdfast.core.session import Session
+from holdfast.errors import BackendError
+from holdfast.layer import Layer
+from holdfast.web.session_fields import told
+from holdfast.web.web_sessions import SessionOptions, WebSessions
+from holdfast.wsgi.http_run import App, StartResponse, close_body, start_answer
+from holdfast.wsgi.requests import EnvironRequest
+
+
+class SessionMiddleware:
+    """Server-side sessions for any WSGI app: ``environ["holdfast.session"]``.
+
+    A session is a mapping; see `holdfast.Session`. Each of its keys is stored for itself, so that requests that run at
+    the same time do not undo each other's changes. It is read in one round trip, and written, before the first byte of
+    the response, only if something has changed. The cookie holds a random id, nothing else.
+
+    For Flask there is `holdfast.flask`, so that ``flask.session`` is such a session; for Django `holdfast.django`.
+
+    Args:
+        app: the app.
+        layer: where sessions are stored; without it, the default layer of the moment.
+        options: those of `holdfast.asgi.SessionMiddleware`, which explains each.
+
+    Raises:
+        ConfigurationError: an option cannot work; the message names it.
+
+    Example:
+        >>> from holdfast.wsgi import SessionMiddleware
+        >>> def app(environ, start_response):
+        ...     environ["holdfast.session"].change("visits", lambda visits: visits + 1, 0)
+        ...     start_response("204 No Content", [])
+        ...     return []
+        >>> app = SessionMiddleware(app, idle="30m")
+    """
+
+    def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[SessionOptions]) -> None:
+        self.app = app
+        self._sessions = WebSessions(layer, options)
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Give the app the session of a request."""
+        sessions = self._sessions
+        if sessions.is_exempt(EnvironRequest(environ).path):
+            return self.app(environ, start_response)
+        engine, https = sessions.use()[0], environ.get("wsgi.url_scheme") == "https"
+        try:
+            session = drive(sessions.open(engine.blocking, environ.get("HTTP_COOKIE"), https=https))
+        except BackendError:
+            return start_answer(start_response, sessions.unavailable(bodiless=environ["REQUEST_METHOD"] == "HEAD"))
+        environ["holdfast.session"] = session
+        head = _Head(sessions, session, environ, start_response)
+        body = self.app(environ, head.take)
+        if not head.is_taken:  # a generator calls start_response when somebody asks for its first piece
+            return _LateBody(head, body)
+        try:
+            refusal = head.begin()
+        except BaseException:
+            close_body(body)
+            raise
+        if refusal is not None:
+            close_body(body)
+            return refusal
+        return body
+
+
+class _Head:
+    """The head of the app's answer, which waits until the session is stored."""
+
+    def __init__(
+        self, sessions: WebSessions, session: Session, environ: dict[str, Any], start_response: StartResponse
+    ) -> None:
+        self._sessions = sessions
+        self._session = session
+        self._environ = environ
+        self._start_response = start_response
+        self._head: tuple[str, list[tuple[str, str]], Any] | None = None
+        self._write: Callable[[bytes], object] | None = None
+        self._refusal: list[bytes] | None = None
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the app has called `start_response`."""
+        return self._head is not None
+
+    def take(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        """Take the head, as `start_response` does (PEP 3333)."""
+        if self._write is not None and exc_info is not None:
+            try:  # the server knows whether the client has got anything; then this raises
+                self._write = self._start_response(status, headers, exc_info)
+            finally:
+                exc_info = None
+            return self.write
+        if self._head is not None and exc_info is None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self._head = status, headers, exc_info
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Take a piece of the body that the app writes instead of returning it (PEP 3333)."""
+        self.begin()
+        if self._refusal is None and self._write is not None:
+            self._write(data)
+
+    def begin(self) -> list[bytes] | None:
+        """Store the session and start the response; return the body of another one if that cannot be done."""
+        if self._write is not None or self._refusal is not None or self._head is None:
+            return self._refusal
+        environ, (status, headers, exc_info) = self._environ, self._head
+        https = environ.get("wsgi.url_scheme") == "https"
+        engine = self._sessions.use()[0]
+        try:
+            finished = drive(self._sessions.finish(engine.blocking, self._session, https=https))
+        except BackendError:
+            answer = self._sessions.unavailable(bodiless=environ["REQUEST_METHOD"] == "HEAD")
+            self._refusal = start_answer(self._start_response, answer)
+            return self._refusal
+        fields = told(headers, finished.cookie) if finished.touched else headers
+        more = () if exc_info is None else (exc_info,)
+        self._write = self._start_response(status, fields, *more)
+        return None
+
+
+class _LateBody:
+    """The body of an app that names its status only with the first piece."""
+
+    def __init__(self, head: _Head, produced: Iterable[bytes]) -> None:
+        self._head = head
+        self._produced = produced
+        self._pieces: Iterator[bytes] | None = None
+        self._is_begun = False
+
+    def __iter__(self) -> _LateBody:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._pieces is None:
+            self._pieces = iter(self._produced)
+        while True:
+            try:
+                piece = next(self._pieces)
+            except StopIteration:
+                self._begin()
+                raise
+            if piece or self._is_begun:
+                self._begin()
+                return piece
+
+    def _begin(self) -> None:
+        if self._is_begun:
+            return
+        self._is_begun = True
+        if not self._head.is_taken:
+            raise AssertionError("the app returned without calling start_response")
+        refusal = self._head.begin()
+        if refusal is not None:
+            close_body(self._produced)
+            self._pieces = iter(refusal)
+
+    def close(self) -> None:
+        """Close the app's body (PEP 3333)."""
+        close_body(self._produced)
