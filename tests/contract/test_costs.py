@@ -18,6 +18,7 @@ from support.http_costs import HTTP
 from support.lock_costs import LOCKS
 from support.programs import newest
 from support.recording import Recording
+from support.session_costs import SESSIONS
 from support.topologies import Servers, Topology
 
 PAGE: Final = (Path(__file__).parents[2] / "docs" / "reference" / "costs.md").read_text(encoding="utf-8")
@@ -276,6 +277,7 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "`limiter.concurrency`, entered and left": _slot,
     **LOCKS,
     **HTTP,
+    **SESSIONS,
 }
 
 
