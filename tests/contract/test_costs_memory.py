@@ -59,6 +59,7 @@ def _left_behind(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
     yield "epoch of all tags", used("shop:tag-epoch")
     yield from _limits(server, layer)
     yield from _locks(server, layer)
+    yield from _sessions(server, layer)
     yield from _pages(server, layer)  # the last, since a world's clock stands still
 
 
@@ -102,6 +103,22 @@ def _queue(server: Standalone, layer: Layer, used: Callable[[str], int]) -> int:
             threads.submit(wait)
         until(lambda: server.client.zcard("shop:lock:{product:7}:queue") == 10, "all of them wait")
         return used("lock:{product:7}:queue") + used("lock:{product:7}:alive")
+
+
+def _sessions(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
+    def used(pattern: str) -> int:
+        (key,) = server.client.scan_iter(match=f"shop:{pattern}")
+        return int(server.client.memory_usage(key, samples=0) or 0)
+
+    session, _ = layer.sessions.create()
+    yield "session, empty", used("session:*")
+    layer.sessions.revoke(session.handle)
+    session, _ = layer.sessions.create({"cart": ["teapot"], "theme": "dark"})
+    yield "session, two values", used("session:*")
+    layer.sessions.revoke(session.handle)
+    for _ in range(10):
+        layer.sessions.create(user="42")
+    yield "sessions of a user, 10", used("session-user:*")
 
 
 def _pages(server: Standalone, layer: Layer) -> Iterator[tuple[str, int]]:
