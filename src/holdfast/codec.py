@@ -34,6 +34,7 @@ _NO_COPIES: Final = object()
 """Instead of a copier, where every caller has to decode."""
 _LARGEST_HELD: Final = 16 * 1024
 """Bytes of an entry that may be held until the next one is read."""
+_STEADY: Final = frozenset({"json", "msgpack", "tagged"})
 NOT_PLAIN: Final = object()
 """What `Codec.quick` gives for an entry that it leaves to `Codec.open`."""
 
@@ -204,6 +205,19 @@ class Codec:
         0 if it has to be read in another way: it is compressed, or was made by another serializer.
         """
         return own_payload_start(raw, self._name)
+
+    def holds(self, raw: bytes, value: object) -> bool | None:
+        """Say whether a frame holds a value, by its encoding; None if that cannot be told without decoding.
+
+        The encodings of JSON and MessagePack are always the same for the same value, those of others need not be.
+        """
+        start = own_payload_start(raw, self._name)
+        if not start or self._name not in _STEADY:
+            return None
+        try:
+            return raw[start:] == self._dumps(value)
+        except Exception:  # it cannot be stored, which shows when that is tried
+            return False
 
     def decode(self, payload: bytes) -> Any:
         """Return the value in a payload that was found by `payload_start`; it has been decoded before."""

@@ -97,6 +97,13 @@ class Session(SessionState, MutableMapping[str, Any]):
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
             msg = f"the keys of a session are texts, not {name!r}"
             raise SessionError(msg)
+        if not name.isascii():
+            try:
+                name.encode()
+            except UnicodeEncodeError:
+                raise SessionError(
+                    "the keys of a session are texts that UTF-8 can write; this has half a sign"
+                ) from None
         self._values[name] = value
         self._names[name] = None
         self._written.add(name)
@@ -131,9 +138,22 @@ class Session(SessionState, MutableMapping[str, Any]):
     def __or__(self, other: Any) -> dict[str, Any]:
         return {**self, **other}
 
+    def __ror__(self, other: Any) -> dict[str, Any]:
+        return {**other, **self}
+
     def __ior__(self, other: Any) -> Self:
         self.update(other)
         return self
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last key, and return it with its value."""
+        for name in reversed(list(self)):
+            return name, self.pop(name)
+        raise KeyError("the session is empty")
+
+    def __repr__(self) -> str:
+        """Return what may stand in a log: no secret, and no value."""
+        return f"<Session {self.known.handle or 'that is new'}>"
 
     def copy(self) -> dict[str, Any]:
         """Return the data as a plain dict; the values are the same."""

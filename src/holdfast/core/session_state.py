@@ -111,6 +111,7 @@ class SessionState:
     def loaded(self, known: Known, frames: dict[str, bytes]) -> None:
         """Take what Redis has."""
         self._load = None
+        self.unkept = ""
         self.known = known
         self._frames = frames
         self._names = dict.fromkeys(frames)
@@ -169,16 +170,25 @@ class SessionState:
     def merged(self, name: str, theirs: bytes | None) -> Any:
         """Return what a value has to become that another request has changed meanwhile; MISSING: nothing.
 
+        What `change` did is done again to the other's value. Everything else is merged with it.
+
         Args:
             name: of the value.
             theirs: the frame that is there now.
         """
         found = MISSING if theirs is None else self._decoded(name, theirs)
-        changers = self._changers.get(name)
-        if changers is not None:
-            return _applied(changers, found)
         ours = self._values[name] if name in self._names else MISSING
-        return merge(self.base(name), ours, found)
+        try:
+            base = self.base(name)
+        except UnreadableSession:
+            return ours
+        changers = self._changers.get(name)
+        if changers is None:
+            return merge(base, ours, found)
+        alone = _applied(changers, base)
+        if difference(alone, ours) is None:
+            return _applied(changers, found)
+        return merge(alone, ours, _applied(changers, found))  # it was changed in place as well
 
     def saved(self, frames: Mapping[str, bytes | None], values: Mapping[str, Any]) -> None:
         """Note what was stored, by name; None where a datum was deleted."""
@@ -228,10 +238,17 @@ class SessionState:
         return value
 
     def _differs(self, name: str) -> bool:
-        before, value = self.base(name), self._values[name]
-        if type(before) is not type(value):
+        frame, value = self._frames.get(name), self._values[name]
+        if frame is None:
             return True
-        return before != value if type(value) in _SETTLED else difference(before, value) is not None
+        holds = self._codec.holds(frame, value)
+        if holds is not None:
+            return not holds
+        try:
+            before = self._decoded(name, frame)
+        except UnreadableSession:  # whoever assigns need not be able to read what was there
+            return True
+        return type(before) is not type(value) or difference(before, value) is not None
 
 
 class UnreadableSession(SessionError):  # noqa: N818 - reads as what was found

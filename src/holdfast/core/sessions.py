@@ -20,7 +20,7 @@ from holdfast.codec import Codec
 from holdfast.core.records import Recorder
 from holdfast.core.session import Session
 from holdfast.core.session_state import Known, frame_key, id_of
-from holdfast.errors import SessionError
+from holdfast.errors import BackendError, SessionError
 from holdfast.events import SessionDropped, SessionUnreadable
 from holdfast.policy.keys import guard
 from holdfast.policy.names import Names
@@ -36,6 +36,7 @@ _DONE: Final = 1
 _CONFLICT: Final = 2
 _LOADED: Final = 2
 _SUPERSEDED: Final = 1
+_REPLACED: Final = 3
 _MERGES: Final = 16
 """Times that others may change the same data first; then ours are stored all the same, lest a request never ends."""
 _MARKED: Final = 3600.0
@@ -81,6 +82,10 @@ class SessionKeeping:
     def __init__(self, names: Names, recorder: Recorder) -> None:
         self._names = names
         self._recorder = recorder
+
+    def failed(self, what: str, error: BackendError) -> None:
+        """Count and tell that Redis could not be used for a session."""
+        self._recorder.backend_failed(self._recorder.tally("sessions"), what, error)
 
     async def load(self, port: Port, session: Session, handle: str, secret: str) -> bool:
         """Load a session; say whether there is one.
@@ -140,7 +145,8 @@ class SessionKeeping:
         ended = bool(session.wanted.ended)
         while session.wanted.ended:
             known = session.wanted.ended[0]
-            gone, *user = await port.call(scripts.finish(self._names.session(known.handle), known.digest))
+            # Whoever has loaded it may end it, even if it has a new secret since: a log-out is never lost.
+            gone, *user = await port.call(scripts.finish(self._names.session(known.handle)))
             if gone and user[0]:
                 await self._leave(port, user[0].decode(), known.handle)
             session.wanted.ended.pop(0)
@@ -174,8 +180,8 @@ class SessionKeeping:
         if not created:
             raise SessionError("a session of that name is there already: random numbers repeat themselves here")
         known = Known(handle, secret, user, now / 1000, now / 1000 + lasts, idle)
-        if not await self._is_marked_as(port, user, mark):
-            await port.call(scripts.finish(self._names.session(handle), digest(secret)))
+        if not await self._is_marked_as(port, user, handle, mark):
+            await port.call(scripts.finish(self._names.session(handle)))
             return self._drop(session, "revoked", otherwise)
         session.known, session.unkept = known, ""
         session.saved(frames, values)
@@ -195,8 +201,13 @@ class SessionKeeping:
             wanted.lasts,
         )
         lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now())
-        mark = await self._enter(port, wanted.user or "", known.handle, lasts)
+        user = wanted.user if wanted.user is not None else known.user if wanted.lasts else ""
+        mark = await self._enter(port, user, known.handle, lasts)
         kind, now, frames = await self._store(port, session, codec, turn, values)
+        if kind == _REPLACED and not wanted.user:
+            # Another request has given it a new secret, which the visitor gets from there.
+            secret, turn = "", turn._replace(digest="")
+            kind, now, frames = await self._store(port, session, codec, turn, values)
         if kind != _DONE:
             return await self._go_on_without(port, session, codec, terms, ended=kind == _ENDED)
         before = known.user
@@ -209,8 +220,8 @@ class SessionKeeping:
         session.saved(frames, values)
         if before and before != known.user:
             await self._leave(port, before, known.handle)
-        if not await self._is_marked_as(port, wanted.user or "", mark):
-            await port.call(scripts.finish(self._names.session(known.handle), known.digest))
+        if not await self._is_marked_as(port, user, known.handle, mark):
+            await port.call(scripts.finish(self._names.session(known.handle)))
             session.known = Known()
             return Saved("ended")
         return Saved("saved", f"{known.handle}.{known.secret}" if secret else "")
@@ -234,8 +245,10 @@ class SessionKeeping:
             for field, theirs in zip(found[::2], found[1::2], strict=True):
                 name = field.decode()[1:]
                 values[name] = session.merged(name, theirs or None)
-                versions[name] = (id_of(theirs) if theirs else "") if left > 1 else ANY
+                versions[name] = id_of(theirs) if theirs else ""
                 frames |= _encoded(port, codec, known.handle, {name: values[name]})
+            if left == 1:
+                versions = dict.fromkeys(values, ANY)
         raise AssertionError("whatever was there was to be replaced, and the script refused")
 
     async def _go_on_without(self, port: Port, session: Session, codec: Codec, terms: Terms, *, ended: bool) -> Saved:
@@ -262,7 +275,7 @@ class SessionKeeping:
 
     async def revoke(self, port: Port, handle: str) -> bool:
         """End a session by its handle; say whether there was one."""
-        gone, *user = await port.call(scripts.finish(self._names.session(handle), ""))
+        gone, *user = await port.call(scripts.finish(self._names.session(handle)))
         if gone and user[0]:
             await self._leave(port, user[0].decode(), handle)
         return bool(gone)
@@ -271,15 +284,19 @@ class SessionKeeping:
         """End all sessions of a user but one; return how many there were."""
         index, mark = self._user(user)
         await port.call(scripts.make_mark(mark, port.token(), _MARKED))
-        count = 0
+        count = passed = 0
         while True:
-            found = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE + 1))]
-            handles = [handle for handle in found if handle != keep]
-            if not handles:
+            found = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE, passed))]
+            if not found:
                 return count
-            replies = await port.pipeline([scripts.finish(self._names.session(handle), "", user) for handle in handles])
-            count += sum(reply[0] for reply in replies)
-            await port.call(scripts.leave(index, handles))
+            handles = [handle for handle in found if handle != keep]
+            replies = await port.pipeline([scripts.finish(self._names.session(handle), user) for handle in handles])
+            # What was not the user's stays in the index: it may be about to be, by a log-in that began after this.
+            ended = [handle for handle, reply in zip(handles, replies, strict=True) if reply[0]]
+            count += len(ended)
+            passed += len(found) - len(ended)
+            if ended:
+                await port.call(scripts.leave(index, ended))
 
     async def sessions_of(self, port: Port, user: str) -> list[SessionInfo]:
         """Return the sessions of a user, at most 500, the first to end first."""
@@ -301,11 +318,13 @@ class SessionKeeping:
         reply: bytes | str = await port.call(scripts.enter(*self._user(user), handle, lasts))
         return reply
 
-    async def _is_marked_as(self, port: Port, user: str, mark: bytes | str | None) -> bool:
+    async def _is_marked_as(self, port: Port, user: str, handle: str, mark: bytes | str | None) -> bool:
+        """Say whether the sessions of a user were not revoked since `mark` was read, and this one is in their index."""
         if mark is None:
             return True
-        found = await port.call(scripts.mark(self._user(user)[1]))
-        return bool((found or b"") == (mark or b""))
+        index, key = self._user(user)
+        found, score = await port.pipeline([scripts.mark(key), scripts.rank(index, handle)])
+        return bool((found or b"") == (mark or b"")) and score is not None
 
     async def _leave(self, port: Port, user: str, handle: str) -> None:
         await port.call(scripts.leave(self._user(user)[0], [handle]))

@@ -20,7 +20,7 @@ def _script(name: str, *, repeatable: bool = True) -> Script:
 _LOAD: Final = _script("load")
 _CREATE: Final = _script("create")
 _SAVE: Final = _script("save")
-_FINISH: Final = _script("finish", repeatable=False)
+_FINISH: Final = compose("session_finish", ("sessions/finish",))
 _DESCRIBE: Final = _script("describe")
 _ENTER: Final = _script("enter")
 
@@ -78,9 +78,9 @@ def save(key: str, digest: str, turn: Turn, changes: Iterable[Change]) -> Comman
     return _SAVE.command((key,), words)
 
 
-def finish(key: str, digest: str, user: str = "") -> Command:
+def finish(key: str, user: str = "") -> Command:
     """End a session; if a user is given, only if it is theirs."""
-    return _FINISH.command((key,), (digest, user))
+    return _FINISH.command((key,), (user,))
 
 
 def describe(key: str) -> Command:
@@ -98,9 +98,14 @@ def leave(index: str, handles: Iterable[str]) -> Command:
     return Command(("ZREM", index, *handles), (index,), True)
 
 
-def entered(index: str, most: int) -> Command:
-    """Read the handles of a user's sessions, `most` of them at once, the first to end first."""
-    return Command(("ZRANGE", index, 0, most - 1), (index,), True)
+def entered(index: str, most: int, after: int = 0) -> Command:
+    """Read the handles of a user's sessions, `most` of them behind the first `after`, the first to end first."""
+    return Command(("ZRANGE", index, after, after + most - 1), (index,), True)
+
+
+def rank(index: str, handle: str) -> Command:
+    """Look whether a session is in the index of a user; nothing if it is not."""
+    return Command(("ZSCORE", index, handle), (index,), True)
 
 
 def mark(key: str) -> Command:

@@ -7,8 +7,10 @@ from typing import Final
 
 from holdfast.policy.http.fields import Pair, members
 
-_KEEPING: Final = frozenset({"cache-control", "cdn-cache-control", "surrogate-control", "expires", "pragma"})
-"""Fields that tell caches how long they may keep a response, also those that one kind of cache alone looks at."""
+_KEEPING: Final = frozenset({"edge-control", "expires", "pragma", "surrogate-control", "x-accel-expires"})
+_KEEPING_TOO: Final = "cache-control"
+"""Fields that tell caches how long they may keep a response, and how those end that one kind of cache alone looks at
+(RFC 9213, section 2)."""
 
 
 def told(fields: Iterable[Pair], cookie: str | None) -> list[Pair]:
@@ -24,11 +26,15 @@ def told(fields: Iterable[Pair], cookie: str | None) -> list[Pair]:
     """
     found = list(fields)
     if cookie is not None:
-        kept = [pair for pair in found if pair[0].lower() not in _KEEPING]
+        kept = [pair for pair in found if not _is_for_caches(pair[0].lower())]
         return [*_varied(kept), ("Cache-Control", "private, no-store"), ("Set-Cookie", cookie)]
     if not any(name.lower() == "cache-control" for name, _ in found):
         found.append(("Cache-Control", "private"))
     return _varied(found)
+
+
+def _is_for_caches(name: str) -> bool:
+    return name in _KEEPING or name.endswith(_KEEPING_TOO)
 
 
 def _varied(fields: list[Pair]) -> list[Pair]:

@@ -153,7 +153,8 @@ class WebSessions:
                 if await keeping.load(port, session, found.handle, found.secret):
                     self._look_through(session)
                     return
-            except BackendError:
+            except BackendError as error:
+                keeping.failed("load", error)
                 if self.fails_closed:
                     raise
                 session.unkept = "unavailable"
@@ -185,10 +186,13 @@ class WebSessions:
         had = bool(session.known.handle or session.wanted.ended)
         try:
             saved = await keeping.save(port, session, codec, self.terms)
-        except BackendError:
+        except BackendError as error:
+            keeping.failed("save", error)
             if self.fails_closed:
                 raise
+            ends = bool(session.wanted.ended)  # then at least the browser forgets it
             saved = keeping.drop(session, "unavailable")
+            saved = saved._replace(kind="ended") if ends else saved
         session.close(BEGUN)
         return Finished(True, self._cookie_of(port, session, saved, https=https, had=had))
 

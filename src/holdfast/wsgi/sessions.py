@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, Unpack
 
 from holdfast._calls import drive
@@ -10,7 +11,7 @@ from holdfast.core.session import Session
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import SessionOptions, WebSessions
+from holdfast.web.web_sessions import UNTOUCHED, SessionOptions, WebSessions
 from holdfast.wsgi.http_run import App, StartResponse, close_body, start_answer
 from holdfast.wsgi.requests import EnvironRequest
 
@@ -84,6 +85,7 @@ class _Head:
         self._head: tuple[str, list[tuple[str, str]], Any] | None = None
         self._write: Callable[[bytes], object] | None = None
         self._refusal: list[bytes] | None = None
+        self._finished = UNTOUCHED
 
     @property
     def is_taken(self) -> bool:
@@ -94,7 +96,7 @@ class _Head:
         """Take the head, as `start_response` does (PEP 3333)."""
         if self._write is not None and exc_info is not None:
             try:  # the server knows whether the client has got anything; then this raises
-                self._write = self._start_response(status, headers, exc_info)
+                self._write = self._start_response(status, self._told(headers), exc_info)
             finally:
                 exc_info = None
             return self.write
@@ -117,15 +119,17 @@ class _Head:
         https = environ.get("wsgi.url_scheme") == "https"
         engine = self._sessions.use()[0]
         try:
-            finished = drive(self._sessions.finish(engine.blocking, self._session, https=https))
+            self._finished = drive(self._sessions.finish(engine.blocking, self._session, https=https))
         except BackendError:
             answer = self._sessions.unavailable(bodiless=environ["REQUEST_METHOD"] == "HEAD")
             self._refusal = start_answer(self._start_response, answer)
             return self._refusal
-        fields = told(headers, finished.cookie) if finished.touched else headers
         more = () if exc_info is None else (exc_info,)
-        self._write = self._start_response(status, fields, *more)
+        self._write = self._start_response(status, self._told(headers), *more)
         return None
+
+    def _told(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        return told(headers, self._finished.cookie) if self._finished.touched else headers
 
 
 class _LateBody:
@@ -143,26 +147,25 @@ class _LateBody:
     def __next__(self) -> bytes:
         if self._pieces is None:
             self._pieces = iter(self._produced)
-        while True:
-            try:
-                piece = next(self._pieces)
-            except StopIteration:
-                self._begin()
-                raise
-            if piece or self._is_begun:
-                self._begin()
-                return piece
-
-    def _begin(self) -> None:
         if self._is_begun:
-            return
+            return next(self._pieces)
+        piece = b""
+        for piece in self._pieces:
+            if piece:
+                break
+        self._pieces = self._begin(piece, self._pieces)
+        return next(self._pieces)
+
+    def _begin(self, first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:
+        """Begin the response with the first piece that is not empty, and return its body or that of another one."""
         self._is_begun = True
         if not self._head.is_taken:
             raise AssertionError("the app returned without calling start_response")
         refusal = self._head.begin()
-        if refusal is not None:
-            close_body(self._produced)
-            self._pieces = iter(refusal)
+        if refusal is None:
+            return chain([first] if first else [], more)
+        close_body(self._produced)
+        return iter(refusal)
 
     def close(self) -> None:
         """Close the app's body (PEP 3333)."""

@@ -13,7 +13,7 @@
 -- Reply  {0} it has ended, or the secret is worth nothing
 --        {1, now} done
 --        {2, name, frame, name, frame...} somebody else has changed these; nothing was stored. No frame: empty.
---        {3} the secret may save, but not replace the one that has replaced it
+--        {3} the secret may save, but not replace the one that has replaced it, nor say whose the session is
 -- O(data that change). Repeatable: what the same call has stored before, it finds there and lets be.
 
 local own, old, old_until, ends, idle = unpack(redis.call('HMGET', KEYS[1], '@k', '@o', '@ou', '@a', '@i'))
@@ -26,7 +26,7 @@ end
 if kind == 0 or now >= tonumber(ends) then
   return {0}
 end
-if kind == 1 and (ARGV[2] ~= '' or ARGV[4] ~= '=') then
+if kind == 1 and (ARGV[2] ~= '' or string.sub(ARGV[4], 1, 1) == '+') then
   return {3}
 end
 
