@@ -1,4 +1,4 @@
-"""The four serializers that every layer knows: json, msgpack, pickle and raw."""
+"""Four of the serializers that every layer knows: json, msgpack, pickle and raw."""
 
 from __future__ import annotations
 

@@ -138,6 +138,16 @@ class Codec:
         payload = self._serialize(key, value)
         return self._seal(key, payload, facts), self._check(key, value, payload)
 
+    def encode_surely(self, key: str, value: object, **facts: Unpack[Facts]) -> bytes:
+        """Return a value as the bytes to store; what its serializer does not keep by its own rules is looked at.
+
+        Raises:
+            SerializationError: the serializer cannot store it, or would not give it back.
+        """
+        if self._name == "tagged":  # it refuses whatever it would change
+            return self.encode(key, value, **facts)
+        return self.encode_checked(key, value, **facts)[0]
+
     def copy_checked(self, key: str, value: object) -> Any:
         """Return the copy that `encode_checked` would give, for a value that is not going to be stored."""
         return self._check(key, value, self._serialize(key, value))

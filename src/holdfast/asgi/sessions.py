@@ -6,6 +6,7 @@ import logging
 from typing import Any, Final, Unpack
 
 from holdfast.asgi.http_relay import Message, Send, send_answer
+from holdfast.asgi.http_scopes import RawFields
 from holdfast.core.session import Session
 from holdfast.engine import Engine
 from holdfast.errors import BackendError
@@ -16,6 +17,9 @@ from holdfast.web.web_sessions import SessionOptions, WebSessions
 
 _log = logging.getLogger("holdfast")
 _SECURE: Final = frozenset({"https", "wss"})
+_SAYING: Final = frozenset({b"vary", b"cache-control"})
+_PRIVATE: Final[RawFields] = [(b"vary", b"Cookie"), (b"cache-control", b"private")]
+"""What `told` adds where the app says neither."""
 _HEADS: Final = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 """Messages that may have fields, and that begin an answer."""
 
@@ -82,7 +86,7 @@ class SessionMiddleware:
         scope["session"] = session
         relay = _Relay(sessions, engine, session, scope, send)
         await self.app(scope, receive, relay)
-        if session.is_loaded and session.changes_inside():
+        if session.changes_inside():
             _log.warning("a session was changed after its response had begun: that is not stored")
 
 
@@ -107,17 +111,24 @@ class _Relay:
 
     async def _begin(self, message: Message) -> Message:
         session, scope = self._session, self._scope
-        https = scope.get("scheme") in _SECURE
-        try:
-            finished = await self._sessions.finish(self._engine.asyncio, session, https=https)
-        except BackendError:
-            self._refused = True
-            await _refuse(self._sessions, scope, None, self._send)
-            return message
+        finished = self._sessions.finished(session)
+        if finished is None:
+            try:
+                https = scope.get("scheme") in _SECURE
+                finished = await self._sessions.finish(self._engine.asyncio, session, https=https)
+            except BackendError:
+                self._refused = True
+                await _refuse(self._sessions, scope, None, self._send)
+                return message
         if not finished.touched:
             return message
-        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.get("headers") or ()]
-        return {**message, "headers": _encoded(told(fields, finished.cookie))}
+        headers: RawFields = list(message.get("headers") or ())
+        if finished.cookie is None and _SAYING.isdisjoint([name.lower() for name, _ in headers]):
+            headers += _PRIVATE
+        else:
+            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+            headers = _encoded(told(fields, finished.cookie))
+        return {**message, "headers": headers}
 
 
 async def _refuse(sessions: WebSessions, scope: Any, receive: Any, send: Send) -> None:
@@ -136,5 +147,5 @@ def _cookies(headers: Any) -> str | None:
     return b"; ".join(lines).decode("latin-1") if lines else None
 
 
-def _encoded(fields: list[Pair]) -> list[tuple[bytes, bytes]]:
+def _encoded(fields: list[Pair]) -> RawFields:
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]

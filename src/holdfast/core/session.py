@@ -47,7 +47,8 @@ class Session(SessionState, MutableMapping[str, Any]):
     def user(self) -> str | None:
         """Whose it is, by `log_in`; None if nobody is logged in."""
         self._need()
-        user = self.known.user if self.wanted.user is None else self.wanted.user
+        wanted = None if self._wanted is None else self._wanted.user
+        user = self.known.user if wanted is None else wanted
         return user or None
 
     @property
@@ -69,7 +70,9 @@ class Session(SessionState, MutableMapping[str, Any]):
     @property
     def modified(self) -> bool:
         """Whether something was assigned, deleted or asked for; changes inside of values are found when it is saved."""
-        return bool(self._written or self._changers or self._touched or self.wanted.ended) or not self.wanted.is_nothing
+        return bool(self._written or self._touched) or (
+            self._wanted is not None and (bool(self._wanted.ended) or not self._wanted.is_nothing)
+        )
 
     def mark_accessed(self) -> None:
         """Note that the response depends on the session."""
@@ -87,9 +90,10 @@ class Session(SessionState, MutableMapping[str, Any]):
             return self._values[name]
         except KeyError:
             pass
-        if name not in self._names:
+        frame = self._frame(name) if isinstance(name, str) and name not in self._deleted else None  # pyright: ignore[reportUnnecessaryIsInstance]
+        if frame is None:
             raise KeyError(name)
-        value = self._values[name] = self._decoded(name, self._frames[name])
+        value = self._values[name] = self._decoded(name, frame)
         return value
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -105,30 +109,29 @@ class Session(SessionState, MutableMapping[str, Any]):
                     "the keys of a session are texts that UTF-8 can write; this has half a sign"
                 ) from None
         self._values[name] = value
-        self._names[name] = None
         self._written.add(name)
         self._changers.pop(name, None)
 
     def __delitem__(self, name: str) -> None:
         self._open()
-        if name not in self._names:
+        if not self.has(name):
             raise KeyError(name)
-        del self._names[name]
         self._values.pop(name, None)
+        self._deleted.add(name)
         self._changers.pop(name, None)
         self._written.add(name)
 
     def __iter__(self) -> Iterator[str]:
         self._need()
-        return iter(list(self._names))
+        return iter(self.names())
 
     def __len__(self) -> int:
         self._need()
-        return len(self._names)
+        return len(self.names())
 
     def __contains__(self, name: object) -> bool:
         self._need()
-        return name in self._names
+        return isinstance(name, str) and self.has(name)
 
     def __eq__(self, other: object) -> bool:
         return dict(self) == (dict(other) if isinstance(other, Mapping) else other)  # pyright: ignore[reportUnknownArgumentType]

@@ -15,32 +15,71 @@ from holdfast.errors import SessionError
 from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Unreadable
 from holdfast.policy.merging import merge
 from holdfast.policy.roundtrip import difference
-from holdfast.policy.session_cookie import digest
 from holdfast.scripts.sessions import ABSENT, ANY
 
-_SETTLED: Final = (str, int, float, bool, type(None), bytes)
+_SETTLED: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None), bytes})
 """Types of values that nobody can change inside."""
 
 
-@dataclass(slots=True)
 class Known:
-    """What Redis knows of a session."""
+    """What Redis knows of a session. Most requests want none of it, so it is worked out when somebody asks."""
 
-    handle: str = ""
-    secret: str = field(default="", repr=False)
-    """By which it was loaded; empty for our own code, which knows it by its handle."""
-    user: str = ""
-    created: float | None = None
-    """Unix seconds."""
-    ends: float | None = None
-    """When it ends whatever happens; Unix seconds."""
-    idle: float | None = None
-    """Seconds without use after which it ends."""
+    __slots__ = ("_raw", "_times", "handle", "secret", "user")
+
+    def __init__(
+        self,
+        handle: str = "",
+        secret: str = "",
+        user: str = "",
+        times: tuple[float, float, float] | None = None,
+        raw: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        """Note it.
+
+        Args:
+            handle: of the session; empty if it is not stored.
+            secret: by which it was loaded; empty for our own code, which knows it by its handle.
+            user: whose it is; empty if nobody's.
+            times: when it was created and when it ends whatever happens, in Unix seconds, and its idle time.
+            raw: the fields that tell these times, instead.
+        """
+        self.handle = handle
+        self.secret = secret
+        self.user = user
+        self._times = times
+        self._raw = raw
+
+    def __repr__(self) -> str:
+        return f"Known({self.handle!r})"
 
     @property
-    def digest(self) -> str:
-        """What Redis knows of the secret; empty where there is none."""
-        return digest(self.secret) if self.secret else ""
+    def times(self) -> tuple[float, float, float] | None:
+        """When it was created and when it ends, in Unix seconds, and its idle time; None if it is not stored."""
+        if self._times is None and self._raw is not None:
+            created, ends, idle = (float(self._raw[name]) / 1000 for name in (b"@c", b"@a", b"@i"))
+            self._times = created, ends, idle
+        return self._times
+
+    @property
+    def created(self) -> float | None:
+        """When it was created, in Unix seconds."""
+        return None if self.times is None else self.times[0]
+
+    @property
+    def ends(self) -> float | None:
+        """When it ends whatever happens, in Unix seconds."""
+        return None if self.times is None else self.times[1]
+
+    @property
+    def idle(self) -> float | None:
+        """Seconds without use after which it ends."""
+        return None if self.times is None else self.times[2]
+
+    def expire(self, idle: float | None, ends: float | None) -> None:
+        """Note that it lasts for other times now; None where they stay."""
+        if self.times is not None:
+            created, last, usual = self.times
+            self._times = created, ends or last, idle or usual
 
 
 @dataclass(slots=True)
@@ -69,33 +108,33 @@ class SessionState:
         "_changers",
         "_closed",
         "_codec",
+        "_deleted",
         "_frames",
         "_load",
-        "_names",
         "_touched",
         "_values",
+        "_wanted",
         "_written",
         "known",
         "unkept",
         "unreadable",
-        "wanted",
     )
 
     def __init__(self, codec: Codec, known: Known | None = None, load: Callable[[Any], None] | None = None) -> None:
         self._codec = codec
         self._load = load
         self.known = known or Known()
-        self.wanted = Wanted()
+        self._wanted: Wanted | None = None
         self.unreadable: Callable[[str, str, str], None] | None = None
         """Is told of what cannot be read: the handle, the name and the reason. For holdfast only."""
         self.unkept = ""
         """Why nothing of it will be stored: its secret was replaced, or Redis could not be asked. For holdfast only."""
-        self._frames: dict[str, bytes] = {}
-        """By name, as they were loaded or saved last."""
+        self._frames: dict[bytes, bytes] = {}
+        """By field, as they were loaded or saved last; also what we know of it, if it was loaded."""
         self._values: dict[str, Any] = {}
         """By name, decoded or assigned."""
-        self._names: dict[str, None] = {}
-        """What there is, in order."""
+        self._deleted: set[str] = set()
+        """Of what was loaded."""
         self._written: set[str] = set()
         """What was assigned or deleted since."""
         self._touched = False
@@ -108,13 +147,23 @@ class SessionState:
         """Refuse all further writes; an empty text permits them again."""
         self._closed = why
 
-    def loaded(self, known: Known, frames: dict[str, bytes]) -> None:
-        """Take what Redis has."""
+    @property
+    def wanted(self) -> Wanted:
+        """What is to become of it beside its data."""
+        if self._wanted is None:
+            self._wanted = Wanted()
+        return self._wanted
+
+    @wanted.setter
+    def wanted(self, wanted: Wanted) -> None:
+        self._wanted = wanted
+
+    def loaded(self, known: Known, frames: dict[bytes, bytes]) -> None:
+        """Take what Redis has: the fields of the hash."""
         self._load = None
         self.unkept = ""
         self.known = known
         self._frames = frames
-        self._names = dict.fromkeys(frames)
 
     def found_nothing(self) -> None:
         """Note that there was nothing to load."""
@@ -125,34 +174,45 @@ class SessionState:
         """Whether it is known what Redis has."""
         return self._load is None
 
+    def has(self, name: str) -> bool:
+        """Say whether there is such a datum."""
+        return name in self._values or (self._frame(name) is not None and name not in self._deleted)
+
     def names(self) -> list[str]:
         """Return what there is, without noting that somebody has looked at it."""
-        return list(self._names)
+        stored = [field[1:].decode("utf-8", "replace") for field in self._frames if field[:1] == b"."]
+        kept = [name for name in stored if name not in self._deleted]
+        return kept + [name for name in self._values if self._frame(name) is None]
+
+    def may_have_changed(self) -> bool:
+        """Say, without comparing anything, whether there may be something to save."""
+        if self._written or self._touched or self._wanted is not None:
+            return True
+        return not _SETTLED.issuperset(map(type, self._values.values()))
 
     def changes_inside(self) -> bool:
         """Say whether values were changed in place since they were saved."""
         return any(
-            type(value) not in _SETTLED and self._differs(name)
+            type(value) not in _SETTLED and self._frame(name) is not None and self._differs(name)
             for name, value in self._values.items()
-            if name in self._frames
         )
 
     def base(self, name: str) -> Any:
         """Return a value as it was loaded or saved last; MISSING if there was none."""
-        frame = self._frames.get(name)
+        frame = self._frame(name)
         return MISSING if frame is None else self._decoded(name, frame)
 
     def version(self, name: str) -> str:
         """Return the id of the frame that was loaded or saved last."""
-        frame = self._frames.get(name)
+        frame = self._frame(name)
         return ABSENT if frame is None else id_of(frame)
 
     def changed(self) -> dict[str, Any]:
         """Return the data that differ from what was loaded or saved last, by name; MISSING where one was deleted."""
         found: dict[str, Any] = {}
         for name in sorted(self._written):
-            if name not in self._names:
-                if name in self._frames:
+            if name not in self._values:
+                if self._frame(name) is not None:
                     found[name] = MISSING
             elif self._differs(name):
                 found[name] = self._values[name]
@@ -165,7 +225,8 @@ class SessionState:
 
     def assigned(self, name: str) -> tuple[bool, Any]:
         """Say whether a value was assigned or deleted since, and return it; MISSING where there is none."""
-        return name in self._written, self._values[name] if name in self._names and name in self._written else MISSING
+        is_assigned = name in self._written
+        return is_assigned, self._values.get(name, MISSING) if is_assigned else MISSING
 
     def merged(self, name: str, theirs: bytes | None) -> Any:
         """Return what a value has to become that another request has changed meanwhile; MISSING: nothing.
@@ -177,7 +238,7 @@ class SessionState:
             theirs: the frame that is there now.
         """
         found = MISSING if theirs is None else self._decoded(name, theirs)
-        ours = self._values[name] if name in self._names else MISSING
+        ours = self._values.get(name, MISSING)
         try:
             base = self.base(name)
         except UnreadableSession:
@@ -194,17 +255,16 @@ class SessionState:
         """Note what was stored, by name; None where a datum was deleted."""
         for name, frame in frames.items():
             if frame is None:
-                self._frames.pop(name, None)
-                self._names.pop(name, None)
+                self._frames.pop(_field(name), None)
                 self._values.pop(name, None)
             else:
-                self._frames[name] = frame
-                self._names[name] = None
+                self._frames[_field(name)] = frame
                 self._values[name] = values[name]
+        self._deleted.clear()
         self._written.clear()
         self._changers.clear()
         self._touched = False
-        self.wanted = Wanted()
+        self._wanted = None
 
     def written(self) -> dict[str, Any]:
         """Return what this request has assigned or changed, by name."""
@@ -216,14 +276,16 @@ class SessionState:
         self.known = Known()
         self._forget()
         self._values = dict(values)
-        self._names = dict.fromkeys(values)
         self._written = set(values)
         self.wanted = Wanted(user=wanted.user, idle=wanted.idle, lasts=wanted.lasts)
 
     def _forget(self) -> None:
         self._load = None
-        self._frames, self._values, self._names = {}, {}, {}
-        self._written, self._changers = set(), {}
+        self._frames, self._values, self._changers = {}, {}, {}
+        self._written, self._deleted = set(), set()
+
+    def _frame(self, name: str) -> bytes | None:
+        return self._frames.get(_field(name))
 
     def _decoded(self, name: str, frame: bytes) -> Any:
         key = frame_key(self.known.handle, name)
@@ -238,7 +300,7 @@ class SessionState:
         return value
 
     def _differs(self, name: str) -> bool:
-        frame, value = self._frames.get(name), self._values[name]
+        frame, value = self._frame(name), self._values[name]
         if frame is None:
             return True
         holds = self._codec.holds(frame, value)
@@ -268,6 +330,11 @@ def frame_key(handle: str, name: str) -> str:
 def id_of(frame: bytes) -> str:
     """Return the id of a frame: the version of its datum."""
     return frame[ID_OFFSET : ID_OFFSET + ID_SIZE].decode("ascii", "replace") or ANY
+
+
+def _field(name: str) -> bytes:
+    """Return the field of a datum in the hash."""
+    return b"." + name.encode("utf-8", "surrogatepass")
 
 
 def _applied(changers: list[tuple[Callable[[Any], Any], Any]], value: Any) -> Any:

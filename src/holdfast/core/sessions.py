@@ -105,17 +105,10 @@ class SessionKeeping:
             session.found_nothing()
             session.unkept = "superseded" if kind == _SUPERSEDED else ""
             return False
-        known, frames = Known(handle, secret), dict[str, bytes]()
-        metas: dict[bytes, bytes] = {}
-        for name, value in zip(found[1][::2], found[1][1::2], strict=True):
-            if name[:1] == b".":
-                frames[name[1:].decode()] = value
-            else:
-                metas[name] = value
-        known.user = metas.get(b"@u", b"").decode()
-        known.created, known.ends = float(metas[b"@c"]) / 1000, float(metas[b"@a"]) / 1000
-        known.idle = float(metas[b"@i"]) / 1000
-        session.loaded(known, frames)
+        fields = found[0]
+        frames: dict[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
+        user = frames.get(b"@u")
+        session.loaded(Known(handle, secret, user.decode() if user else "", raw=frames), frames)
         session.unreadable = self._tell_unreadable
         return True
 
@@ -179,7 +172,7 @@ class SessionKeeping:
         created, now = await port.call(command)
         if not created:
             raise SessionError("a session of that name is there already: random numbers repeat themselves here")
-        known = Known(handle, secret, user, now / 1000, now / 1000 + lasts, idle)
+        known = Known(handle, secret, user, (now / 1000, now / 1000 + lasts, idle))
         if not await self._is_marked_as(port, user, handle, mark):
             await port.call(scripts.finish(self._names.session(handle)))
             return self._drop(session, "revoked", otherwise)
@@ -215,8 +208,7 @@ class SessionKeeping:
             known.secret = secret
         if wanted.user is not None:
             known.user = wanted.user
-        known.idle = wanted.idle or known.idle
-        known.ends = now / 1000 + wanted.lasts if wanted.lasts else known.ends
+        known.expire(wanted.idle, now / 1000 + wanted.lasts if wanted.lasts else None)
         session.saved(frames, values)
         if before and before != known.user:
             await self._leave(port, before, known.handle)
@@ -235,11 +227,12 @@ class SessionKeeping:
             What the script says, its time in milliseconds, and the frames.
         """
         known = session.known
+        proof = digest(known.secret) if known.secret else ""
         versions = {name: session.version(name) for name in values}
         frames = _encoded(port, codec, known.handle, values)
         for left in reversed(range(_MERGES)):
             changes = [Change(f".{name}", versions[name], frames[name] or b"") for name in values]
-            kind, *found = await port.call(scripts.save(self._names.session(known.handle), known.digest, turn, changes))
+            kind, *found = await port.call(scripts.save(self._names.session(known.handle), proof, turn, changes))
             if kind != _CONFLICT:
                 return kind, found[0] if found else 0, frames
             for field, theirs in zip(found[::2], found[1::2], strict=True):

@@ -61,6 +61,7 @@ class Finished(NamedTuple):
 
 
 UNTOUCHED: Final = Finished(False)
+UNCHANGED: Final = Finished(True)
 
 
 class WebSessions:
@@ -119,13 +120,10 @@ class WebSessions:
         Raises:
             BackendError: Redis could not be asked, and sessions fail closed.
         """
-        session = self.blank()
-        await self.fill(port, session, header, https=https)
+        session = Session(self.use()[2])
+        if header is not None:
+            await self.fill(port, session, header, https=https)
         return session
-
-    def blank(self) -> Session:
-        """Return a new session."""
-        return Session(self.use()[2])
 
     def lazy(self, header: str | None, *, https: bool) -> Session:
         """Return the session of a request to blocking code, which is loaded when somebody looks at it."""
@@ -172,6 +170,13 @@ class WebSessions:
             except UnreadableSession:
                 session.end()
 
+    def finished(self, session: Session) -> Finished | None:
+        """Do what `finish` does if there is nothing to store, as for most requests; None if there may be something."""
+        if session.may_have_changed():
+            return None
+        session.close(BEGUN)
+        return UNCHANGED if session.accessed else UNTOUCHED
+
     async def finish(self, port: Port, session: Session, *, https: bool) -> Finished:
         """Store what has changed, and return what the response has to say; after that the session cannot be changed.
 
@@ -179,9 +184,9 @@ class WebSessions:
             BackendError: Redis could not be used, and sessions fail closed: the response must not promise anything.
             SerializationError: a value cannot be stored.
         """
-        if not session.accessed and not session.modified:
-            session.close(BEGUN)
-            return UNTOUCHED
+        unchanged = self.finished(session)
+        if unchanged is not None:
+            return unchanged
         _, keeping, codec = self.use()
         had = bool(session.known.handle or session.wanted.ended)
         try:
