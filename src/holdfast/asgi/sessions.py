@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from typing import Any, Final, Unpack
 
 from holdfast.asgi.http_relay import Message, Send, send_answer
@@ -11,7 +12,6 @@ from holdfast.core.session import Session
 from holdfast.engine import Engine
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
-from holdfast.policy.http.fields import Pair
 from holdfast.web.session_fields import told
 from holdfast.web.web_sessions import SessionOptions, WebSessions
 
@@ -84,51 +84,44 @@ class SessionMiddleware:
             await _refuse(sessions, scope, receive, send)
             return
         scope["session"] = session
-        relay = _Relay(sessions, engine, session, scope, send)
-        await self.app(scope, receive, relay)
+        await self.app(scope, receive, self._relay(engine, session, scope, send))
         if session.changes_inside():
             _log.warning("a session was changed after its response had begun: that is not stored")
 
+    def _relay(self, engine: Engine, session: Session, scope: Any, send: Send) -> Send:
+        """Return the `send` that the app gets: the session is stored before its answer begins.
 
-class _Relay:
-    """The `send` that the app gets: the session is stored before its answer begins."""
+        A function and no object, since it is called for each message of each response.
+        """
+        sessions, is_refused = self._sessions, False
 
-    __slots__ = ("_engine", "_refused", "_scope", "_send", "_session", "_sessions")
+        async def relay(message: Message) -> None:
+            nonlocal is_refused
+            if message["type"] in _HEADS:
+                finished = sessions.finished(session)
+                if finished is None:
+                    try:
+                        https = scope.get("scheme") in _SECURE
+                        finished = await sessions.finish(engine.asyncio, session, https=https)
+                    except BackendError:
+                        is_refused = True
+                        await _refuse(sessions, scope, None, send)
+                        return
+                if finished.touched:
+                    message = {**message, "headers": _told(message.get("headers") or (), finished.cookie)}
+            if not is_refused:
+                await send(message)
 
-    def __init__(self, sessions: WebSessions, engine: Engine, session: Session, scope: Any, send: Send) -> None:
-        self._sessions = sessions
-        self._engine = engine
-        self._session = session
-        self._scope = scope
-        self._send = send
-        self._refused = False
+        return relay
 
-    async def __call__(self, message: Message) -> None:
-        if message["type"] in _HEADS:
-            message = await self._begin(message)
-        if not self._refused:
-            await self._send(message)
 
-    async def _begin(self, message: Message) -> Message:
-        session, scope = self._session, self._scope
-        finished = self._sessions.finished(session)
-        if finished is None:
-            try:
-                https = scope.get("scheme") in _SECURE
-                finished = await self._sessions.finish(self._engine.asyncio, session, https=https)
-            except BackendError:
-                self._refused = True
-                await _refuse(self._sessions, scope, None, self._send)
-                return message
-        if not finished.touched:
-            return message
-        headers: RawFields = list(message.get("headers") or ())
-        if finished.cookie is None and _SAYING.isdisjoint([name.lower() for name, _ in headers]):
-            headers += _PRIVATE
-        else:
-            fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
-            headers = _encoded(told(fields, finished.cookie))
-        return {**message, "headers": headers}
+def _told(headers: Iterable[tuple[bytes, bytes]], cookie: str | None) -> RawFields:
+    """Return the fields of a response that depends on a session; see `told`, whose commonest case is done here."""
+    found = list(headers)  # any iterable is permitted, and may be one that can be read once
+    if cookie is None and _SAYING.isdisjoint([name.lower() for name, _ in found]):
+        return found + _PRIVATE
+    fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in found]
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told(fields, cookie)]
 
 
 async def _refuse(sessions: WebSessions, scope: Any, receive: Any, send: Send) -> None:
@@ -145,7 +138,3 @@ async def _refuse(sessions: WebSessions, scope: Any, receive: Any, send: Send) -
 def _cookies(headers: Any) -> str | None:
     lines = [value for name, value in headers if name == b"cookie"]
     return b"; ".join(lines).decode("latin-1") if lines else None
-
-
-def _encoded(fields: list[Pair]) -> RawFields:
-    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]

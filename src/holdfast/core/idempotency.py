@@ -219,7 +219,8 @@ class Idempotency:
 
     def _send_at_last(self, port: Port, run: Run, command: Command) -> None:
         async def send() -> None:
-            await self._send(port, run, command)
+            if not await self._send(port, run, command):
+                self.unkept(run, "unavailable")
 
         with suppress(RuntimeError):  # the loop is gone
             port.afterwards(send)
@@ -246,13 +247,15 @@ class Idempotency:
 
     async def _try_again(self, port: Port, run: Run, command: Command, until: float) -> bool:
         """Try to store a result; say whether to come again."""
+        goes_on = False
         try:
-            goes_on = not await self._send(port, run, command) and port.monotonic() < until
-        except BaseException:  # cancelled with its loop
-            self._late -= 1
-            raise
-        if not goes_on:
-            self._late -= 1
+            stored = await self._send(port, run, command)
+            goes_on = not stored and port.monotonic() < until
+            if not (stored or goes_on):
+                self.unkept(run, "unavailable")
+        finally:  # also if it is cancelled with its loop
+            if not goes_on:
+                self._late -= 1
         return goes_on
 
     async def _send(self, port: Port, run: Run, command: Command) -> bool:

@@ -85,11 +85,11 @@ class Session(SessionState, MutableMapping[str, Any]):
     # What it holds.
 
     def __getitem__(self, name: str) -> Any:
-        self._need()
-        try:
+        self._accessed = True
+        if self._load is not None:
+            self._load(self)
+        if name in self._values:
             return self._values[name]
-        except KeyError:
-            pass
         frame = self._frame(name) if isinstance(name, str) and name not in self._deleted else None  # pyright: ignore[reportUnnecessaryIsInstance]
         if frame is None:
             raise KeyError(name)

@@ -251,6 +251,10 @@ class SessionState:
             return _applied(changers, found)
         return merge(alone, ours, _applied(changers, found))  # it was changed in place as well
 
+    def merges(self, name: str) -> bool:
+        """Say whether what is to be stored depends on what is there."""
+        return name in self._changers or type(self._values.get(name)) is dict
+
     def saved(self, frames: Mapping[str, bytes | None], values: Mapping[str, Any]) -> None:
         """Note what was stored, by name; None where a datum was deleted."""
         for name, frame in frames.items():
@@ -288,11 +292,11 @@ class SessionState:
         return self._frames.get(_field(name))
 
     def _decoded(self, name: str, frame: bytes) -> Any:
-        key = frame_key(self.known.handle, name)
+        codec = self._codec
         try:
-            value = self._codec.quick(frame)
+            value = codec.quick(frame)
             if value is NOT_PLAIN:
-                value = self._codec.value(self._codec.open(key, frame))
+                value = codec.value(codec.open(frame_key(self.known.handle, name), frame))
         except Unreadable as error:
             if self.unreadable is not None:
                 self.unreadable(self.known.handle, name, str(error))

@@ -37,8 +37,12 @@ _CONFLICT: Final = 2
 _LOADED: Final = 2
 _SUPERSEDED: Final = 1
 _REPLACED: Final = 3
-_MERGES: Final = 16
-"""Times that others may change the same data first; then ours are stored all the same, lest a request never ends."""
+_MERGES: Final = 1000
+"""Times that others may change the same data first. Each time one of them has got on, so a crowd needs as many."""
+_CROWD: Final = 8
+"""Rounds after which there is a crowd."""
+_PAUSE: Final = 0.01
+"""Seconds that each round then waits at most."""
 _MARKED: Final = 3600.0
 """Seconds for which a log-in can find out that all sessions were revoked meanwhile: far longer than one takes."""
 _AT_ONCE: Final = 500
@@ -105,8 +109,8 @@ class SessionKeeping:
             session.found_nothing()
             session.unkept = "superseded" if kind == _SUPERSEDED else ""
             return False
-        fields = found[0]
-        frames: dict[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
+        fields = iter(found[0])
+        frames: dict[bytes, bytes] = dict(zip(fields, fields, strict=True))
         user = frames.get(b"@u")
         session.loaded(Known(handle, secret, user.decode() if user else "", raw=frames), frames)
         session.unreadable = self._tell_unreadable
@@ -230,7 +234,9 @@ class SessionKeeping:
         proof = digest(known.secret) if known.secret else ""
         versions = {name: session.version(name) for name in values}
         frames = _encoded(port, codec, known.handle, values)
-        for left in reversed(range(_MERGES)):
+        for round_ in range(_MERGES):
+            if round_ >= _CROWD:  # who comes late lets the others go first, so that there are fewer
+                await port.sleep(port.random() * _PAUSE)
             changes = [Change(f".{name}", versions[name], frames[name] or b"") for name in values]
             kind, *found = await port.call(scripts.save(self._names.session(known.handle), proof, turn, changes))
             if kind != _CONFLICT:
@@ -238,11 +244,11 @@ class SessionKeeping:
             for field, theirs in zip(found[::2], found[1::2], strict=True):
                 name = field.decode()[1:]
                 values[name] = session.merged(name, theirs or None)
-                versions[name] = id_of(theirs) if theirs else ""
+                # What does not depend on the other's value may replace whatever comes next as well.
+                versions[name] = (id_of(theirs) if theirs else "") if session.merges(name) else ANY
                 frames |= _encoded(port, codec, known.handle, {name: values[name]})
-            if left == 1:
-                versions = dict.fromkeys(values, ANY)
-        raise AssertionError("whatever was there was to be replaced, and the script refused")
+        msg = f"others have changed the same data {_MERGES} times in a row: nothing was stored"
+        raise SessionError(msg)
 
     async def _go_on_without(self, port: Port, session: Session, codec: Codec, terms: Terms, *, ended: bool) -> Saved:
         """Do what is right when a session has ended meanwhile, or its secret was replaced.
