@@ -20,7 +20,16 @@ from holdfast._missing import MISSING
 from holdfast._secrets import parse_secrets
 from holdfast.compression import compressor, expand, shrink
 from holdfast.errors import ConfigurationError, SerializationError
-from holdfast.policy.frame import Frame, Unreadable, own_payload_start, pack, plain_names, plain_payload, unpack
+from holdfast.policy.frame import (
+    Frame,
+    Unreadable,
+    is_frame,
+    own_payload_start,
+    pack,
+    plain_names,
+    plain_payload,
+    unpack,
+)
 from holdfast.policy.roundtrip import difference
 from holdfast.policy.stamps import Stamp
 from holdfast.serializers import Serializers, compile_for, needs_signature
@@ -221,8 +230,10 @@ class Codec:
 
         The encodings of JSON and MessagePack are always the same for the same value, those of others need not be.
         """
+        if self._name not in _STEADY or not is_frame(raw):
+            return None
         start = own_payload_start(raw, self._name)
-        if not start or self._name not in _STEADY:
+        if not start:
             return None
         try:
             return raw[start:] == self._dumps(value)

@@ -13,7 +13,7 @@ from holdfast.engine import Engine
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import SessionOptions, WebSessions
+from holdfast.web.web_sessions import BEGUN, SessionOptions, WebSessions
 
 _log = logging.getLogger("holdfast")
 _SECURE: Final = frozenset({"https", "wss"})
@@ -31,7 +31,7 @@ class SessionMiddleware:
     the same time do not undo each other's changes. It is read in one round trip, and written, before the first byte of
     the response, only if something has changed. The cookie holds a random id, nothing else.
 
-    While Redis cannot be asked, requests with a session cookie are answered with 503.
+    While Redis cannot be asked, requests whose app looks at the session are answered with 503.
 
     Args:
         app: the app.
@@ -78,13 +78,15 @@ class SessionMiddleware:
             await self.app(scope, receive, send)
             return
         engine, https = sessions.use()[0], scope.get("scheme") in _SECURE
-        try:
-            session = await sessions.open(engine.asyncio, _cookies(scope["headers"]), https=https)
-        except BackendError:
-            await _refuse(sessions, scope, receive, send)
-            return
+        session = await sessions.open(engine.asyncio, _cookies(scope["headers"]), https=https)
         scope["session"] = session
-        await self.app(scope, receive, self._relay(engine, session, scope, send))
+        try:
+            await self.app(scope, receive, self._relay(engine, session, scope, send))
+        except BackendError:
+            if session.is_closed or not session.is_barred:
+                raise
+            await _refuse(sessions, scope, send)
+            return
         if session.changes_inside():
             _log.warning("a session was changed after its response had begun: that is not stored")
 
@@ -98,15 +100,16 @@ class SessionMiddleware:
         async def relay(message: Message) -> None:
             nonlocal is_refused
             if message["type"] in _HEADS:
-                finished = sessions.finished(session)
-                if finished is None:
-                    try:
+                try:
+                    finished = sessions.finished(session)
+                    if finished is None:
                         https = scope.get("scheme") in _SECURE
                         finished = await sessions.finish(engine.asyncio, session, https=https)
-                    except BackendError:
-                        is_refused = True
-                        await _refuse(sessions, scope, None, send)
-                        return
+                except BackendError:
+                    is_refused = True
+                    session.close(BEGUN)
+                    await _refuse(sessions, scope, send)
+                    return
                 if finished.touched:
                     message = {**message, "headers": _told(message.get("headers") or (), finished.cookie)}
             if not is_refused:
@@ -124,14 +127,12 @@ def _told(headers: Iterable[tuple[bytes, bytes]], cookie: str | None) -> RawFiel
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told(fields, cookie)]
 
 
-async def _refuse(sessions: WebSessions, scope: Any, receive: Any, send: Send) -> None:
+async def _refuse(sessions: WebSessions, scope: Any, send: Send) -> None:
     """Answer that there are no sessions now."""
     answer = sessions.unavailable(bodiless=scope.get("method") == "HEAD")
     if scope["type"] == "http":
         await send_answer(send, answer)
         return
-    if receive is not None:
-        await receive()
     await send({"type": "websocket.close", "code": 1013, "reason": "sessions cannot be read"})
 
 

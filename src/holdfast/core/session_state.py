@@ -143,6 +143,11 @@ class SessionState:
         self._accessed = False
         self._closed = ""
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it cannot be changed any more."""
+        return bool(self._closed)
+
     def close(self, why: str) -> None:
         """Refuse all further writes; an empty text permits them again."""
         self._closed = why
@@ -174,6 +179,11 @@ class SessionState:
         """Whether it is known what Redis has."""
         return self._load is None
 
+    @property
+    def is_barred(self) -> bool:
+        """Whether somebody has asked for what could not be loaded."""
+        return self._accessed and self._load is not None
+
     def has(self, name: str) -> bool:
         """Say whether there is such a datum."""
         return name in self._values or (self._frame(name) is not None and name not in self._deleted)
@@ -191,8 +201,8 @@ class SessionState:
         return not _SETTLED.issuperset(map(type, self._values.values()))
 
     def changes_inside(self) -> bool:
-        """Say whether values were changed in place since they were saved."""
-        return any(
+        """Say whether values were changed in place since they were saved, or dropped."""
+        return not self.unkept and any(
             type(value) not in _SETTLED and self._frame(name) is not None and self._differs(name)
             for name, value in self._values.items()
         )
@@ -237,13 +247,14 @@ class SessionState:
             name: of the value.
             theirs: the frame that is there now.
         """
-        found = MISSING if theirs is None else self._decoded(name, theirs)
-        ours = self._values.get(name, MISSING)
+        ours, changers = self._values.get(name, MISSING), self._changers.get(name)
         try:
+            found = MISSING if theirs is None else self._decoded(name, theirs)
             base = self.base(name)
         except UnreadableSession:
+            if changers is not None:
+                raise
             return ours
-        changers = self._changers.get(name)
         if changers is None:
             return merge(base, ours, found)
         alone = _applied(changers, base)
@@ -333,7 +344,8 @@ def frame_key(handle: str, name: str) -> str:
 
 def id_of(frame: bytes) -> str:
     """Return the id of a frame: the version of its datum."""
-    return frame[ID_OFFSET : ID_OFFSET + ID_SIZE].decode("ascii", "replace") or ANY
+    found = frame[ID_OFFSET : ID_OFFSET + ID_SIZE]
+    return found.decode() if found.isascii() and len(found) == ID_SIZE else ANY  # else it is no frame of ours
 
 
 def _field(name: str) -> bytes:

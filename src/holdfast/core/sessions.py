@@ -45,6 +45,8 @@ _PAUSE: Final = 0.01
 """Seconds that each round then waits at most."""
 _MARKED: Final = 3600.0
 """Seconds for which a log-in can find out that all sessions were revoked meanwhile: far longer than one takes."""
+_MARGIN: Final = 60.0
+"""Seconds that the place in the index outlives a session."""
 _AT_ONCE: Final = 500
 """Sessions of a user that are looked at together."""
 
@@ -200,13 +202,18 @@ class SessionKeeping:
         lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now())
         user = wanted.user if wanted.user is not None else known.user if wanted.lasts else ""
         mark = await self._enter(port, user, known.handle, lasts)
-        kind, now, frames = await self._store(port, session, codec, turn, values)
+        kind, told, frames = await self._store(port, session, codec, turn, values)
         if kind == _REPLACED and not wanted.user:
             # Another request has given it a new secret, which the visitor gets from there.
             secret, turn = "", turn._replace(digest="")
-            kind, now, frames = await self._store(port, session, codec, turn, values)
+            kind, told, frames = await self._store(port, session, codec, turn, values)
         if kind != _DONE:
             return await self._go_on_without(port, session, codec, terms, ended=kind == _ENDED)
+        now, ends, owner = told
+        if owner and (wanted.user or wanted.lasts) and (ends - now) / 1000 > (lasts if user == owner.decode() else 0.0):
+            # Another request has made it last longer, or somebody's, meanwhile.
+            user = owner.decode()
+            mark = await self._enter(port, user, known.handle, (ends - now) / 1000)
         before = known.user
         if secret:
             known.secret = secret
@@ -224,11 +231,11 @@ class SessionKeeping:
 
     async def _store(
         self, port: Port, session: Session, codec: Codec, turn: Turn, values: dict[str, Any]
-    ) -> tuple[int, int, dict[str, bytes | None]]:
+    ) -> tuple[int, list[Any], dict[str, bytes | None]]:
         """Store data, merged with what others have stored meanwhile; `values` are then those that were.
 
         Returns:
-            What the script says, its time in milliseconds, and the frames.
+            What the script says, what it tells besides, and the frames.
         """
         known = session.known
         proof = digest(known.secret) if known.secret else ""
@@ -240,7 +247,7 @@ class SessionKeeping:
             changes = [Change(f".{name}", versions[name], frames[name] or b"") for name in values]
             kind, *found = await port.call(scripts.save(self._names.session(known.handle), proof, turn, changes))
             if kind != _CONFLICT:
-                return kind, found[0] if found else 0, frames
+                return kind, found, frames
             for field, theirs in zip(found[::2], found[1::2], strict=True):
                 name = field.decode()[1:]
                 values[name] = session.merged(name, theirs or None)
@@ -268,6 +275,7 @@ class SessionKeeping:
 
     def _drop(self, session: Session, why: str, otherwise: Saved) -> Saved:
         names = tuple(session.changed())
+        session.unkept = why
         if self._recorder.hooks and names:
             self._recorder.emit(SessionDropped(session.known.handle, why, names))
         return Saved("dropped") if names else otherwise
@@ -314,7 +322,8 @@ class SessionKeeping:
     async def _enter(self, port: Port, user: str, handle: str, lasts: float) -> bytes | str | None:
         if not user:
             return None
-        reply: bytes | str = await port.call(scripts.enter(*self._user(user), handle, lasts))
+        # The session is stored a little later, and must not outlive its place in the index.
+        reply: bytes | str = await port.call(scripts.enter(*self._user(user), handle, lasts + _MARGIN))
         return reply
 
     async def _is_marked_as(self, port: Port, user: str, handle: str, mark: bytes | str | None) -> bool:

@@ -250,6 +250,11 @@ def plain_payload(raw: bytes, names: bytes) -> bytes | None:
     return None
 
 
+def is_frame(raw: bytes) -> bool:
+    """Say whether bytes are as long as a frame is and say that they are one; `unpack` looks closer."""
+    return len(raw) >= _HEAD_SIZE and raw[0] == VERSION
+
+
 def own_payload_start(raw: bytes, serializer: str) -> int:
     """Return where the payload begins in a frame that is known to be sound.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
 from holdfast._calls import drive
@@ -13,7 +14,7 @@ from holdfast.core.session import Session
 from holdfast.core.session_state import UnreadableSession
 from holdfast.core.sessions import Saved, SessionKeeping, Terms
 from holdfast.engine import Engine
-from holdfast.errors import BackendError, ConfigurationError
+from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
 from holdfast.layer import Layer, engine_of
 from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
@@ -117,12 +118,15 @@ class WebSessions:
             header: its Cookie field.
             https: whether it came over TLS.
 
-        Raises:
-            BackendError: Redis could not be asked, and sessions fail closed.
+        If Redis cannot be asked, and sessions fail closed, whoever looks at the session gets that error then: a page
+        that does not need it is served.
         """
         session = Session(self.use()[2])
         if header is not None:
-            await self.fill(port, session, header, https=https)
+            try:
+                await self.fill(port, session, header, https=https)
+            except BackendError as error:
+                return Session(self.use()[2], None, partial(_bar, error))
         return session
 
     def lazy(self, header: str | None, *, https: bool) -> Session:
@@ -171,7 +175,13 @@ class WebSessions:
                 session.end()
 
     def finished(self, session: Session) -> Finished | None:
-        """Do what `finish` does if there is nothing to store, as for most requests; None if there may be something."""
+        """Do what `finish` does if there is nothing to store, as for most requests; None if there may be something.
+
+        Raises:
+            BackendUnavailable: the app has asked for the session, which could not be loaded.
+        """
+        if session.is_barred:
+            raise BackendUnavailable("the session could not be loaded")
         if session.may_have_changed():
             return None
         session.close(BEGUN)
@@ -212,6 +222,10 @@ class WebSessions:
         return plain_problem(
             503, "Sessions cannot be read at the moment. Try again soon.", (_RETRY,), bodiless=bodiless
         )
+
+
+def _bar(error: BackendError, session: Session) -> None:
+    raise error
 
 
 def _chosen(options: SessionOptions, name: str, default: str, other: str) -> str:

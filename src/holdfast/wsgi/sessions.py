@@ -11,7 +11,7 @@ from holdfast.core.session import Session
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import UNTOUCHED, SessionOptions, WebSessions
+from holdfast.web.web_sessions import BEGUN, UNTOUCHED, SessionOptions, WebSessions
 from holdfast.wsgi.http_run import App, StartResponse, close_body, start_answer
 from holdfast.wsgi.requests import EnvironRequest
 
@@ -20,8 +20,9 @@ class SessionMiddleware:
     """Server-side sessions for any WSGI app: ``environ["holdfast.session"]``.
 
     A session is a mapping; see `holdfast.Session`. Each of its keys is stored for itself, so that requests that run at
-    the same time do not undo each other's changes. It is read in one round trip, and written, before the first byte of
-    the response, only if something has changed. The cookie holds a random id, nothing else.
+    the same time do not undo each other's changes. It is read in one round trip when the app looks at it first, and
+    written, before the first byte of the response, only if something has changed. The cookie holds a random id, nothing
+    else.
 
     For Flask there is `holdfast.flask`, so that ``flask.session`` is such a session; for Django `holdfast.django`.
 
@@ -51,14 +52,15 @@ class SessionMiddleware:
         sessions = self._sessions
         if sessions.is_exempt(EnvironRequest(environ).path):
             return self.app(environ, start_response)
-        engine, https = sessions.use()[0], environ.get("wsgi.url_scheme") == "https"
-        try:
-            session = drive(sessions.open(engine.blocking, environ.get("HTTP_COOKIE"), https=https))
-        except BackendError:
-            return start_answer(start_response, sessions.unavailable(bodiless=environ["REQUEST_METHOD"] == "HEAD"))
-        environ["holdfast.session"] = session
+        https = environ.get("wsgi.url_scheme") == "https"
+        session = environ["holdfast.session"] = sessions.lazy(environ.get("HTTP_COOKIE"), https=https)
         head = _Head(sessions, session, environ, start_response)
-        body = self.app(environ, head.take)
+        try:
+            body = self.app(environ, head.take)
+        except BackendError:
+            if not head.is_barred:
+                raise
+            return head.refuse()
         if not head.is_taken:  # a generator calls start_response when somebody asks for its first piece
             return _LateBody(head, body)
         try:
@@ -86,6 +88,11 @@ class _Head:
         self._write: Callable[[bytes], object] | None = None
         self._refusal: list[bytes] | None = None
         self._finished = UNTOUCHED
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the app has asked for a session that could not be loaded, before it has answered."""
+        return self._session.is_barred and not self._session.is_closed
 
     @property
     def is_taken(self) -> bool:
@@ -121,12 +128,17 @@ class _Head:
         try:
             self._finished = drive(self._sessions.finish(engine.blocking, self._session, https=https))
         except BackendError:
-            answer = self._sessions.unavailable(bodiless=environ["REQUEST_METHOD"] == "HEAD")
-            self._refusal = start_answer(self._start_response, answer)
-            return self._refusal
+            return self.refuse()
         more = () if exc_info is None else (exc_info,)
         self._write = self._start_response(status, self._told(headers), *more)
         return None
+
+    def refuse(self) -> list[bytes]:
+        """Start another response, that sessions cannot be read now, and return its body."""
+        self._session.close(BEGUN)
+        answer = self._sessions.unavailable(bodiless=self._environ["REQUEST_METHOD"] == "HEAD")
+        self._refusal = start_answer(self._start_response, answer)
+        return self._refusal
 
     def _told(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         return told(headers, self._finished.cookie) if self._finished.touched else headers
@@ -150,10 +162,16 @@ class _LateBody:
         if self._is_begun:
             return next(self._pieces)
         piece = b""
-        for piece in self._pieces:
-            if piece:
-                break
-        self._pieces = self._begin(piece, self._pieces)
+        try:
+            for piece in self._pieces:
+                if piece:
+                    break
+        except BackendError:
+            if not self._head.is_barred:
+                raise
+            self._is_begun, self._pieces = True, iter(self._head.refuse())
+        else:
+            self._pieces = self._begin(piece, self._pieces)
         return next(self._pieces)
 
     def _begin(self, first: bytes, more: Iterator[bytes]) -> Iterator[bytes]:
