@@ -138,8 +138,9 @@ def _complaints(stderr: str) -> str:
 
 
 def test_every_example_is_run_here() -> None:
-    """A new example comes with what it prints."""
-    assert sorted(path.name for path in FOLDER.iterdir() if path.suffix == ".py") == sorted(EXPECTED)
+    """A new example comes with what it prints; the shops, which are served, have contract/test_shops.py."""
+    found = [path.name for path in FOLDER.glob("*.py") if not path.name.startswith("shop_")]
+    assert sorted(found) == sorted(EXPECTED)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

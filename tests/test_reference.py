@@ -158,7 +158,7 @@ def test_the_reference_has_every_event_and_its_attributes() -> None:
     """Every event has its section, which names what it has beyond the attributes of all events."""
     text = _reference("events.md")
     shared = {field.name for field in fields(events.CacheEvent)}
-    bases = {events.Event, events.CacheEvent, events.LockEvent}
+    bases = {events.Event, events.CacheEvent, events.LockEvent, events.IdempotencyEvent}
     for name, kind in vars(events).items():
         if isinstance(kind, type) and issubclass(kind, events.Event) and kind not in bases:
             section = text.split(f"### {name}\n")[1].split("\n##")[0]

@@ -16,14 +16,18 @@ from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
 from holdfast.core.session import Session
 from holdfast.core.sessions import SessionInfo
-from holdfast.decorators import cached, cached_many, locked, rate_limited, stampede_protected
+from holdfast.decorators import cached, cached_many, idempotent, locked, rate_limited, stampede_protected
+from holdfast.defaults import configure, default_layer
 from holdfast.entries import Entries, entries
 from holdfast.errors import (
+    AlreadyRunning,
     BackendError,
     BackendTimeout,
     BackendUnavailable,
     ConfigurationError,
     HoldfastError,
+    IdempotencyError,
+    KeyReused,
     LoadTimeout,
     LockError,
     LockLost,
@@ -34,7 +38,8 @@ from holdfast.errors import (
     SessionError,
     StreamError,
 )
-from holdfast.layer import Layer, configure, default_layer
+from holdfast.idempotent import IdempotentRun, current_idempotency
+from holdfast.layer import Layer
 from holdfast.lock_handles import Held, current_lock
 from holdfast.lock_several import MultiHeld
 from holdfast.locks import Lock, MultiLock, ReadWriteLock
@@ -48,6 +53,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MISSING",
+    "AlreadyRunning",
     "BackendError",
     "BackendTimeout",
     "BackendUnavailable",
@@ -59,6 +65,9 @@ __all__ = [
     "EntryInfo",
     "Held",
     "HoldfastError",
+    "IdempotencyError",
+    "IdempotentRun",
+    "KeyReused",
     "Layer",
     "LimitDecision",
     "LoadTimeout",
@@ -87,9 +96,11 @@ __all__ = [
     "cached_many",
     "configure",
     "current_entry",
+    "current_idempotency",
     "current_lock",
     "default_layer",
     "entries",
+    "idempotent",
     "locked",
     "rate_limited",
     "stampede_protected",

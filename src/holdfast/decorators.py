@@ -7,7 +7,9 @@ from typing import Any, Never, TypeVar, Unpack
 
 from holdfast.core.limit_checks import OnLimitFailure
 from holdfast.core.plan import OnWaitTimeout
-from holdfast.layer import Layer, decorate, decorate_many, engine_of, protect
+from holdfast.defaults import engine_of
+from holdfast.idempotent import IdempotentOptions, OnIdempotencyFailure, run_once
+from holdfast.layer import Layer, decorate, decorate_many, protect
 from holdfast.limited import LimitOptions, QuotaOption, limit
 from holdfast.locked import LockedOptions, OnBusy, lock_calls
 from holdfast.options import CachedOptions, KeyOption, ManyOptions, TagsOption, refuse_unknown
@@ -325,4 +327,71 @@ def locked(
         max_lifetime=max_lifetime,
         cancel_on_loss=cancel_on_loss,
         min_replicas=min_replicas,
+    )
+
+
+def idempotent(
+    key: KeyOption,
+    *,
+    ttl: Duration = "24h",
+    lease: Duration = "30s",
+    wait: Duration | None = None,
+    fingerprint: KeyOption = None,
+    serializer: str | None = None,
+    on_failure: OnIdempotencyFailure = "raise",
+    layer: Layer | None = None,
+    **unknown: Never,
+) -> Callable[[F], F]:
+    """Call a function, plain or async, once for each key, over all processes; later calls get its first result.
+
+    For what must not happen twice, however often it is asked for: a payment, a message that a queue delivers again.
+    What the function raises is passed on, and frees its key: the next call runs it. The key of a process that died is
+    free when its lease has run out.
+
+    That makes it rare that the function runs twice. It cannot rule it out, since a process may stand still for longer
+    than its lease, or die after the work and before its result is stored. Where that would do harm, hand
+    ``current_idempotency().fencing_token`` to whatever does the work.
+
+    A result that cannot be stored is returned all the same, since the function has run; later calls raise
+    `IdempotencyError`.
+
+    Args:
+        key: what is done once: a template such as ``"order:{order_id}"``, checked against the parameters here and now,
+            or a function of the arguments that returns text. Two functions must not share a key.
+        ttl: how long a result is kept.
+        lease: how long the key of a process that died stays taken.
+        wait: how long a call waits for one with its key that still runs before it raises `AlreadyRunning`; None is as
+            long as a lease.
+        fingerprint: what has to be the same for calls with one key, a template such as ``"{amount}"`` or a function of
+            the arguments; with another one a call raises `KeyReused`. None does not look.
+        serializer: how results are stored; the layer's, unless given. The return annotation says what to decode to.
+        on_failure: while Redis cannot be asked, ``"raise"`` `BackendError`, or ``"run"`` the function.
+        layer: the layer; without it, the default one at each call.
+        unknown: refused, with the names of those that there are.
+
+    Raises:
+        ConfigurationError: when decorating: an option or the function cannot work; the message says what to change.
+
+    Example:
+        >>> from holdfast import Layer, idempotent
+        >>> @idempotent("order:{order_id}", fingerprint="{amount}", layer=Layer("memory://idempotent-example"))
+        ... def pay(order_id: int, amount: int) -> str:
+        ...     print("paying")
+        ...     return f"paid {amount}"
+        >>> pay(7, 100)
+        paying
+        'paid 100'
+        >>> pay(7, 100)
+        'paid 100'
+    """
+    refuse_unknown("idempotent", unknown, IdempotentOptions.__optional_keys__)
+    return run_once(
+        engine_of(layer),
+        key,
+        ttl=ttl,
+        lease=lease,
+        wait=wait,
+        fingerprint=fingerprint,
+        serializer=serializer,
+        on_failure=on_failure,
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from inspect import Parameter, Signature
 from typing import Annotated, Any, Final, TypeAlias
+from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException, Response, WebSocketException, routing
 from starlette.requests import HTTPConnection
@@ -14,12 +15,13 @@ from starlette.websockets import WebSocket
 from holdfast.asgi.routes import find_route
 from holdfast.asgi.told import Told, ToldMiddleware
 from holdfast.core.limit_checks import OnLimitFailure
+from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, RateLimited
-from holdfast.layer import Layer, engine_of
+from holdfast.layer import Layer
 from holdfast.limit_rules import LimitRules, checked_cost, checked_rule
 from holdfast.policy.decision import LimitDecision
-from holdfast.policy.keys import escape, text_of
+from holdfast.policy.keys import escape
 from holdfast.policy.limit_fields import item_names
 from holdfast.policy.quota import Quotas, quotas_of
 from holdfast.starlette import exception_handlers, lifespan
@@ -77,7 +79,7 @@ def limit(
         quota: such as ``"10/second"`` or ``"10/second; burst=20, 1000/hour"``, all or nothing; or `Quota`.
         by: whose quota it is. None is the client, by its address; ``"header:X-API-Key"`` a field, of which only a
             digest is stored; or a dependency, async or not, with parameters as FastAPI solves them, that returns who
-            it is, or None for no limit.
+            it is, as text, number or UUID, or None for no limit.
         cost: units, or a dependency that returns how many.
         scope: a name; limits with the same one share their quotas, on whatever routes they are.
         unknown: what becomes of a request without address or field: ``"refuse"`` it with 400, let all of them
@@ -169,8 +171,7 @@ class Limit:
         told.add(decision)
         if not decision.allowed:
             raise _refusal(connection, told.decision())
-        if not told.is_sent:
-            response.headers.update(dict(told.fields()))
+        response.headers.update(dict(told.fields()))
         return decision
 
     def _find_rules(self, connection: HTTPConnection) -> LimitRules:
@@ -197,7 +198,7 @@ class Limit:
     def _name_of(self, connection: HTTPConnection, who: Any) -> str | None:
         """Return whose quota it is, in a form in which nobody can be taken for another; None for no limit."""
         if callable(self._by):
-            return None if who is None else f"by:{escape(text_of(who))}"
+            return None if who is None else f"by:{escape(_checked_who(who))}"
         if self._by is None:
             kind, found = "client", self._clients.identity(connection.client, connection.headers.items)
         else:
@@ -215,9 +216,9 @@ class Limit:
 def install(app: FastAPI, layer: Layer | None = None) -> None:
     """Prepare an app for limits and locks, before it has answered its first request.
 
-    `RateLimited` and `LockNotAcquired` are answered as `holdfast.starlette.exception_handlers` says. The fields of
-    limits are on every response, also on those that a function returns as a Response. OpenAPI shows the refusals of
-    exactly those routes that have a limit among their dependencies.
+    Errors are answered as `holdfast.starlette.exception_handlers` says. The fields of limits are on every response,
+    also on those that a function returns as a Response. OpenAPI shows the refusals of exactly those routes that have a
+    limit among their dependencies.
 
     Args:
         app: the app. A mounted app of FastAPI is another one.
@@ -234,6 +235,7 @@ def install(app: FastAPI, layer: Layer | None = None) -> None:
     if any(each.cls is told for each in app.user_middleware):
         return
     app.add_middleware(told)
+    app.user_middleware.append(app.user_middleware.pop(0))  # innermost: what the app says itself goes first
     describe = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -301,6 +303,17 @@ def _checked_by(by: By) -> By:
         msg = f"by={by!r} must be a dependency, such as a function that returns the user, or 'header:X-API-Key'"
         raise ConfigurationError(msg)
     return by
+
+
+def _checked_who(who: Any) -> str:
+    """Return who a dependency says it is, as text.
+
+    A whole object will not do: its text changes with its data, and then its quota would be a new one.
+    """
+    if isinstance(who, bool) or not isinstance(who, str | int | UUID):
+        msg = f"by= returned a {type(who).__name__}: return what stands for the client for good, such as user.id"
+        raise ConfigurationError(msg)
+    return str(who)
 
 
 def _checked_scope(scope: str | None) -> str | None:

@@ -56,8 +56,8 @@ class IdempotentRun:
     Redis could not be asked, or the layer is disabled."""
 
 
-_current: ContextVar[tuple[tuple[str, IdempotentRun], ...]] = ContextVar("holdfast_idempotent", default=())
-"""What runs around the current code, outermost first, each with the key of its record in Redis."""
+_current: ContextVar[tuple[tuple[IdempotentRun, Run | None], ...]] = ContextVar("holdfast_idempotent", default=())
+"""What runs around the current code, outermost first; without a run if Redis was not asked."""
 
 
 class IdempotentOptions(TypedDict, total=False):
@@ -88,7 +88,7 @@ def current_idempotency() -> IdempotentRun:
     running = _current.get()
     if not running:
         raise IdempotencyError("no function under @idempotent runs here")
-    return running[-1][1]
+    return running[-1][0]
 
 
 class IdempotentRecipe:
@@ -220,7 +220,8 @@ class _Call:
             IdempotencyError: it was done, and its result was not kept.
             BackendError: Redis could not be asked, and the function is not to be called then.
         """
-        if any(key == self._errand.key for key, _ in _current.get()):
+        # A task that was started meanwhile has the context still when the run is over.
+        if any(run is not None and run.key == self._errand.key and not run.is_over for _, run in _current.get()):
             raise AlreadyRunning(f"the call for the key {self._name!r} calls itself, and would wait for its own end")
         try:
             found = await self._engine.idempotency.begin(self._port, self._errand)
@@ -254,7 +255,7 @@ class _Call:
     def enter(self) -> Any:
         """Note that it runs around what is called now; return what ends that."""
         run = IdempotentRun(self._name, None if self._run is None else self._run.fence)
-        return _current.set((*_current.get(), (self._errand.key, run)))
+        return _current.set((*_current.get(), (run, self._run)))
 
     async def keep(self, result: Any) -> Any:
         """Store what the function returned; return the copy that later calls get, or itself if none can be made."""

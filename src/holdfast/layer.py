@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -14,8 +13,8 @@ from holdfast.cached import CachedFunction, Recipe
 from holdfast.cached_many import ManyRecipe
 from holdfast.core.records import Stats
 from holdfast.engine import Engine
-from holdfast.errors import ConfigurationError
 from holdfast.http_cache import HttpCache
+from holdfast.idempotent import IdempotentOptions, run_once
 from holdfast.keybuilders import KeyBuilders
 from holdfast.limited import LimitOptions, QuotaOption, limit
 from holdfast.limiter import Limiter
@@ -95,7 +94,7 @@ class Layer:
             url: where Redis is: ``memory://[name]``, ``redis://``, ``rediss://``, ``unix://``,
                 ``redis+sentinel://h1:p,h2:p/service/db`` or ``redis+cluster://h1:p,h2:p``.
             namespace: what the keys of this program begin with.
-            serializer: ``"json"``, ``"msgpack"``, ``"pickle"`` (needs `secret`), ``"raw"``, ``"tagged"``, or one of your own.
+            serializer: ``"json"``, ``"msgpack"``, ``"pickle"`` (needs `secret`), ``"raw"``, ``"tagged"``, or yours.
             compression: None, ``"zlib"``, ``"zstd"`` or ``"lz4"``, for values of a kilobyte and more.
             secret: signs the entries: text or bytes of at least 16 bytes, or several, newest first.
             key_builder: names the entries of functions that give no `key`.
@@ -170,6 +169,10 @@ class Layer:
     def locked(self, key: KeyOption, **options: Unpack[LockedOptions]) -> Callable[[F], F]:
         """Run a function one call at a time; `holdfast.locked` explains the options."""
         return lock_calls(lambda: self.engine, key, **options)
+
+    def idempotent(self, key: KeyOption, **options: Unpack[IdempotentOptions]) -> Callable[[F], F]:
+        """Call a function once for each key; `holdfast.idempotent` explains the options."""
+        return run_once(lambda: self.engine, key, **options)
 
     def lock(self, name: str, **options: Unpack[LockOptions]) -> Lock:
         """Return a lock that one thread or task of all processes may hold, for ``with`` and ``async with``.
@@ -284,48 +287,6 @@ class Layer:
         return f"<Layer {self.engine.backend.topology}, namespace {self.engine.namespace!r}>"
 
 
-_default: Layer | None = None
-_default_lock = threading.Lock()
-
-
-def configure(url: str = "memory://", **options: Unpack[LayerOptions]) -> Layer:
-    """Make a layer and let it be the default one, which decorators without `layer=` find at each call.
-
-    A default layer that was there before goes out of use, but is not closed: somebody may still hold it.
-
-    Raises:
-        ConfigurationError: an option cannot work; the message names it.
-    """
-    layer = Layer(url, **options)
-    make_default(layer)
-    return layer
-
-
-def make_default(layer: Layer) -> None:
-    """Let a layer that is there already be the default one, as `configure` lets the one that it makes."""
-    global _default  # noqa: PLW0603 - there is one default layer
-    with _default_lock:
-        _default = layer
-
-
-def current_default() -> Layer | None:
-    """Return the default layer if there is one by now; unlike `default_layer`, make none."""
-    return _default
-
-
-def default_layer() -> Layer:
-    """Return the layer that decorators without ``layer=`` use now.
-
-    It is that of `configure`; without one, that of the environment (`Layer.from_env`), made when first asked for.
-    """
-    global _default  # noqa: PLW0603 - there is one default layer
-    if _default is None:
-        with _default_lock:
-            if _default is None:
-                _default = Layer.from_env()
-    return _default
-
-
 def decorate(find_engine: Callable[[], Engine], ttl: TimeToLive, **options: Unpack[CachedOptions]) -> Callable[[F], F]:
     """Return the decorator that keeps a function's results in the engine found at each call."""
     refuse_unknown("cached", options, CachedOptions.__optional_keys__)
@@ -366,17 +327,3 @@ def protect(
     refuse_unknown("stampede_protected", options, CachedOptions.__optional_keys__)
     options.setdefault("beta", 1.0)
     return _wrapping(Options.of(ttl, keeps=ttl is not None, **options), find_engine)
-
-
-def engine_of(layer: Layer | None) -> Callable[[], Engine]:
-    """Return what finds the engine of a layer, or of the default layer of the moment.
-
-    Raises:
-        ConfigurationError: it is no layer.
-    """
-    if layer is None:
-        return lambda: default_layer().engine
-    if not isinstance(layer, Layer):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
-        msg = f"layer= must be a Layer, such as Layer('redis://localhost:6379/0'), not {type(layer).__name__}"
-        raise ConfigurationError(msg)
-    return lambda: layer.engine

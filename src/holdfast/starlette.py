@@ -16,8 +16,9 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from holdfast.asgi.routes import find_route
+from holdfast.defaults import current_default
 from holdfast.errors import ConfigurationError, RateLimited
-from holdfast.layer import Layer, current_default
+from holdfast.layer import Layer
 from holdfast.web.refusals import REFUSALS, refusal_answer
 
 Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
@@ -117,11 +118,12 @@ exception_handlers: Final[Mapping[type[Exception], Callable[[Any, Exception], Aw
     dict.fromkeys(REFUSALS, refuse)
 )
 """For ``Starlette(exception_handlers={**exception_handlers, ...})``: `RateLimited` becomes a 429 (or 503),
-`LockNotAcquired` a 409, both problem details (RFC 9457) with Retry-After that no cache keeps; a websocket is closed."""
+`LockNotAcquired` and `AlreadyRunning` a 409, `KeyReused` a 422. They are problem details (RFC 9457) that no cache
+keeps; a websocket is closed."""
 
 
 def install(app: Starlette) -> None:
-    """Answer `RateLimited` and `LockNotAcquired` in an app that is there already, unless it has handlers for them.
+    """Answer the errors of `exception_handlers` in an app that is there already, unless it has handlers for them.
 
     Args:
         app: of Starlette or FastAPI; `holdfast.fastapi.install` does more for the latter.

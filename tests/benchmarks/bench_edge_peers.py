@@ -8,6 +8,7 @@ from functools import cache
 from typing import Annotated, Any, Final
 
 import bench_edge_bare as bare
+from bench_http_bare import greet
 
 PERIOD: Final = 3600
 """Seconds of each quota."""
@@ -36,7 +37,7 @@ def slowapi_decorator(port: int, limit: str) -> Any:
 
     @limiter.limit(f"{limit}/hour")
     async def hello(request: Request) -> JSONResponse:
-        return JSONResponse(bare.greet())
+        return JSONResponse(greet())
 
     app.add_route(bare.HELLO, hello)
     return app
@@ -116,7 +117,7 @@ def fastapi_redis_sdk_session(port: int) -> Any:
 
     async def begin(session: Any) -> dict[str, Any]:
         session.update(bare.SESSION)
-        return bare.greet()
+        return greet()
 
     async def hello(session: Any) -> dict[str, Any]:
         return bare.greeting(session)

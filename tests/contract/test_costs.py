@@ -16,6 +16,7 @@ from support.colours import Colour
 from support.flights import joined
 from support.http_costs import HTTP
 from support.lock_costs import LOCKS
+from support.once_costs import ONCE
 from support.programs import newest
 from support.recording import Recording
 from support.session_costs import SESSIONS
@@ -276,6 +277,7 @@ OPERATIONS: Final[dict[str, Scenario]] = {
     "`limiter.reset`": lambda bench: _limit(bench, "reset", "1/minute", "product:7", before=1),
     "`limiter.concurrency`, entered and left": _slot,
     **LOCKS,
+    **ONCE,
     **HTTP,
     **SESSIONS,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -37,7 +38,20 @@ def test_values_come_back(run: Callable[..., None]) -> None:
     """Whatever pickle takes comes back as what it was, None included; what is not there gives the default."""
 
     async def check(verbs: Verbs, _: Any) -> None:
-        for value in ("é", b"\0\1", 0, -7, 2**70, True, 1.5, None, [(1, {2})], {"a": frozenset({1})}, CacheKeyWarning):
+        for value in (
+            "é",
+            b"\0\1",
+            0,
+            -7,
+            2**70,
+            10**5000,
+            True,
+            1.5,
+            None,
+            [(1, {2})],
+            {"a": frozenset({1})},
+            CacheKeyWarning,
+        ):
             await verbs.set("key", value)
             found = await verbs.get("key", "default")
             assert (found, type(found)) == (value, type(value))
@@ -268,10 +282,7 @@ def test_keys_that_memcached_would_not_take(run: Callable[..., None]) -> None:
                 ("has_key", (key,)), ("incr_version", (key,)), ("delete_many", ([key],)), ("delete", (key,)),
             ):  # fmt: skip
                 await verbs.set("a", 1)
-                with pytest.warns(CacheKeyWarning, match="memcached"):
-                    try:
-                        await getattr(verbs, verb)(*arguments)
-                    except ValueError:
-                        assert verb == "delete_many"
+                with pytest.warns(CacheKeyWarning, match="memcached"), suppress(ValueError):
+                    await getattr(verbs, verb)(*arguments)
 
     run(check)

@@ -20,7 +20,7 @@ from holdfast import Layer
 from holdfast.asgi import CacheMiddleware
 from holdfast.commands import Command
 from holdfast.core.http_writing import Writing
-from holdfast.layer import engine_of
+from holdfast.defaults import engine_of
 from holdfast.wsgi import CacheMiddleware as WsgiCacheMiddleware
 from support.http_asgi import FRESH, PAIRS, START, App, Message, Send, body, nothing_more
 from support.http_clients import Got, ask_asgi, scope_of

@@ -11,7 +11,7 @@ from typing import Any, Final
 from holdfast import Layer, scripts
 from holdfast.commands import Command, Reply
 from holdfast.policy.quota import ALGORITHMS
-from holdfast.scripts import Script, limits, locks, sessions
+from holdfast.scripts import Script, idempotency, limits, locks, sessions
 from support.recording import Seen
 from support.standalone import Standalone
 
@@ -25,7 +25,7 @@ _OF_LIMITS: Final = [
 _ALL: Final = [
     *(scripts.load(each.name[:-4]) for each in files(scripts).iterdir() if each.name.endswith(".lua")),
     *(scripts.load(f"limits/slot_{verb}") for verb in ("take", "keep", "leave")),
-    *(each for module in (locks, sessions) for each in vars(module).values() if isinstance(each, Script)),
+    *(each for module in (idempotency, locks, sessions) for each in vars(module).values() if isinstance(each, Script)),
     *_OF_LIMITS,
 ]
 _FOLDERS: Final = re.compile(r"^(limits|locks)/")

@@ -7,24 +7,27 @@ from typing import Any, Final
 
 from holdfast.asgi.http_receive import Receive
 from holdfast.asgi.http_relay import Message, Send
+from holdfast.asgi.http_scopes import RawFields
 from holdfast.policy.http.fields import Pairs
 from holdfast.web.limit_admission import Admission
 from holdfast.web.limit_answers import STARTS
+from holdfast.web.limit_writing import RawPairs
 
 _STARTS: Final = tuple(start.encode() for start in STARTS)
+_INITIALS: Final = b"rRxX"
 
 
-def add_fields(message: Message, fields: Pairs) -> Message:
+def add_fields(message: Message, fields: RawPairs) -> Message:
     """Return the head of a response with fields about limits, unless the app has set such fields itself."""
-    raw = list(message.get("headers") or ())
+    raw: RawFields = [*message.get("headers", ())]
     for name, _ in raw:
-        if name[:1] in b"rRxX" and name.lower().startswith(_STARTS):
+        if name[0] in _INITIALS and name.lower().startswith(_STARTS):
             return message
-    raw += [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+    raw += fields
     return {**message, "headers": raw}
 
 
-def field_adder(send: Send, fields: Pairs) -> Send:
+def field_adder(send: Send, fields: RawPairs) -> Send:
     """Return a `send` that adds fields to the head of the response, and is no further step for anything else."""
     if not fields:
         return send
@@ -55,7 +58,7 @@ class HeldSend:
         """Send a message of the app."""
         kind = message["type"]
         if kind == "http.response.start":
-            message = add_fields(message, self._admission.fields())
+            message = add_fields(message, self._admission.raw_fields())
             self._note_head(message)
         is_last = kind == "http.response.pathsend"
         size = max(self._declared, 0) if is_last else 0

@@ -75,7 +75,7 @@ class Socket:
                 return
             raise OSError("this websocket is closed, since its client has sent too many messages")
         if self._admission is not None and kind in _HEADS:
-            message = add_fields(message, self._admission.fields())
+            message = add_fields(message, self._admission.raw_fields())
         if kind == "websocket.close":
             await self.finish()
         await self._send(message)

@@ -96,7 +96,7 @@ class RateLimitMiddleware:
             return
         scope["holdfast.limit"] = admission.decision
         if not admission.holds:
-            await self.app(scope, receive, field_adder(send, admission.fields()))
+            await self.app(scope, receive, field_adder(send, admission.raw_fields()))
             return
         held = HeldSend(send, admission)
         try:

@@ -57,7 +57,9 @@ def _search(routes: Iterable[Any], scope: Scope, depth: int) -> tuple[bool, str]
     partial: tuple[bool, str] | None = None
     for route in _spread(routes) if depth else ():
         matches: Callable[[Any], tuple[Any, Any]] | None = getattr(route, "matches", None)
-        match, child = (0, {}) if matches is None else matches(scope)
+        if matches is None:
+            continue
+        match, child = matches(scope)
         level = getattr(match, "value", match)
         if not level:
             continue
@@ -74,8 +76,8 @@ def _search(routes: Iterable[Any], scope: Scope, depth: int) -> tuple[bool, str]
 def _spread(routes: Iterable[Any]) -> Iterable[Any]:
     """Return routes, with those of included routers in their place, as FastAPI keeps them with their prefixes."""
     for route in routes:
-        contexts = getattr(route, "effective_route_contexts", None)
-        if callable(contexts):
+        contexts: Any = getattr(route, "effective_route_contexts", None)
+        if contexts is not None:
             for each in contexts():
                 yield getattr(each, "starlette_route", None) or each
         else:

@@ -14,12 +14,10 @@ KEY: Final = "holdfast.told"
 class Told:
     """The decisions about one request, in the order in which they were made."""
 
-    __slots__ = ("_decisions", "is_sent", "seen")
+    __slots__ = ("_decisions", "seen")
 
-    def __init__(self, *, is_sent: bool = False) -> None:
+    def __init__(self) -> None:
         self._decisions: list[LimitDecision] = []
-        self.is_sent = is_sent
-        """Whether a middleware sends the fields; if not, whoever decides has to."""
         self.seen: dict[str, int] = {}
         """How many limits of each name were asked."""
 
@@ -61,7 +59,7 @@ class ToldMiddleware:
         if scope["type"] != "http" or isinstance(scope.get(KEY), Told):
             await self.app(scope, receive, send)
             return
-        told = scope[KEY] = Told(is_sent=True)
+        told = scope[KEY] = Told()
 
         async def send_told(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -16,11 +16,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from holdfast.django.cache import HoldfastCache
+    from holdfast.django.idempotency import IdempotencyMiddleware
     from holdfast.django.layers import project_layer
+    from holdfast.django.limits import RateLimitMiddleware
+    from holdfast.django.refusals import RefusalMiddleware
 
-__all__ = ["HoldfastCache", "project_layer"]
+__all__ = ["HoldfastCache", "IdempotencyMiddleware", "RateLimitMiddleware", "RefusalMiddleware", "project_layer"]
 
-_PLACES: Final = {"HoldfastCache": "cache", "project_layer": "layers"}
+_PLACES: Final = {
+    "HoldfastCache": "cache",
+    "IdempotencyMiddleware": "idempotency",
+    "RateLimitMiddleware": "limits",
+    "RefusalMiddleware": "refusals",
+    "project_layer": "layers",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from django.apps import AppConfig
 
+from holdfast.defaults import make_default
 from holdfast.django.layers import project_layer
-from holdfast.layer import make_default
 
 
 class HoldfastConfig(AppConfig):

@@ -18,8 +18,10 @@ from typing import Any, Final, cast
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from holdfast.defaults import default_layer
 from holdfast.errors import ConfigurationError
-from holdfast.layer import Layer, LayerOptions, default_layer
+from holdfast.layer import Layer, LayerOptions
+from holdfast.policy.quota import Quota
 
 PARTS: Final = frozenset({"idempotency", "limits", "sessions"})
 """What in `settings.HOLDFAST` is no option of the layer."""
@@ -75,8 +77,15 @@ def project_terms() -> tuple[str, dict[str, Any]]:
 
 
 def part_options(part: str) -> dict[str, Any]:
-    """Return the options of one part, such as ``"limits"``; none where `settings.HOLDFAST` does not name it."""
+    """Return the options of one part, such as ``"limits"``; none where `settings.HOLDFAST` does not name it.
+
+    True is a part without options, and limits may be just a quota.
+    """
     options: Any = _setting().get(part, {})
+    if part == "limits" and isinstance(options, str | Quota):
+        return {"quota": options}
+    if options is True:
+        return {}
     if not isinstance(options, Mapping):
         msg = f"HOLDFAST[{part!r}] must be a dict of options, not {type(options).__name__}"
         raise ImproperlyConfigured(msg)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import re
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,14 +13,11 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from holdfast._calls import drive
-from holdfast.commands import Command, ping
+from holdfast.commands import ping
 from holdfast.errors import HoldfastError
 from holdfast.flask.settings import part_of
 from holdfast.http_cache import NAMESPACE
 from holdfast.layer import Layer
-
-_SCANNED: Final = 1000
-_GLOB: Final = re.compile(r"([*?\[\]\\])")
 
 
 def commands() -> AppGroup:
@@ -50,29 +45,6 @@ def _ping(layer: Layer) -> None:
     begun = time.perf_counter()
     drive(layer.engine.blocking.call(ping()))
     click.echo(f"{layer!r} answered in {(time.perf_counter() - begun) * 1000:.1f} ms")
-
-
-def _stats(layer: Layer) -> None:
-    """Count the keys in Redis by what they are for; on a cluster, those of one node."""
-    counts = Counter(_kinds(layer))
-    for kind, count in sorted(counts.items()):
-        click.echo(f"{kind:20} {count}")
-    click.echo(f"{'in all':20} {counts.total()}")
-
-
-def _kinds(layer: Layer) -> Iterator[str]:
-    start = f"{layer.engine.namespace}:" if layer.engine.namespace else ""
-    cursor = 0
-    while True:
-        words = ("SCAN", cursor, "MATCH", _GLOB.sub(r"\\\1", start) + "*", "COUNT", _SCANNED)
-        following, keys = drive(layer.engine.blocking.call(Command(words, (), True)))
-        for key in keys:
-            kind, _, name = key.decode("utf-8", "replace").removeprefix(start).partition(":")
-            if name.startswith("{") or not name:
-                yield kind
-        cursor = int(following)
-        if not cursor:
-            return
 
 
 @click.argument("tags", nargs=-1, required=True)
@@ -114,7 +86,6 @@ def _time(moment: float) -> str:
 
 _COMMANDS: Final[dict[str, Callable[..., None]]] = {
     "ping": _ping,
-    "stats": _stats,
     "invalidate": _invalidate,
     "purge": _purge,
     "sessions": _sessions,

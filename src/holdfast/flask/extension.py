@@ -6,13 +6,14 @@ from typing import Any, Final
 
 from flask import Flask, current_app, has_app_context
 
+from holdfast.defaults import current_default, engine_of, find_default_by, make_default
 from holdfast.errors import ConfigurationError
 from holdfast.flask.cli import commands
 from holdfast.flask.refusals import register_refusals
 from holdfast.flask.routes import route_finder
 from holdfast.flask.sessions import HoldfastSessionInterface
 from holdfast.flask.settings import check_names, layer_of, part_of
-from holdfast.layer import Layer, engine_of, make_default
+from holdfast.layer import Layer
 
 NAME: Final = "holdfast"
 """Under which the layer is among the extensions of an app."""
@@ -30,12 +31,12 @@ class Holdfast:
     - ``HOLDFAST_HTTP_CACHE``: True, or a dict of options of `holdfast.wsgi.CacheMiddleware`.
     - ``HOLDFAST_IDEMPOTENCY``: True, or a dict of options of `holdfast.wsgi.IdempotencyMiddleware`.
 
-    Limits stand outermost, then the HTTP cache, then idempotency, and sessions in the app. `RateLimited` and
-    `LockNotAcquired` that views raise are answered; ``flask holdfast`` has commands; the layer is among the app's
-    extensions as ``"holdfast"``.
+    Limits stand outermost, then the HTTP cache, then idempotency, and sessions in the app. `RateLimited`,
+    `LockNotAcquired` and `IdempotencyError` that views raise are answered; ``flask holdfast`` has commands; the layer
+    is among the app's extensions as ``"holdfast"``.
 
-    The layer becomes the default one, too, which decorators without ``layer=`` use, as `configure` does it: that of the
-    app that was set up last. Where two apps of one process have different ones, give decorators ``layer=``.
+    The layer becomes the default one, too, which decorators without ``layer=`` use. Where apps of one process have
+    different ones, it is that of the current app; outside of any, in a thread say, that of the one set up last.
 
     Args:
         app: the app; without one, call `init_app`, as app factories do.
@@ -67,11 +68,10 @@ class Holdfast:
         Raises:
             ConfigurationError: no app was set up.
         """
-        found: Any = current_app.extensions.get(NAME) if has_app_context() else None
-        found = found or self._last or self._given
+        found = _layer_here() or self._last or self._given
         if found is None:
             raise ConfigurationError("there is no layer yet: call init_app(app) first")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def init_app(self, app: Flask) -> None:
         """Set up an app.
@@ -86,11 +86,20 @@ class Holdfast:
         _wrap(app, layer)
         sessions = part_of(app.config, "SESSIONS")
         if sessions is not None:
-            app.session_interface = HoldfastSessionInterface(layer, **sessions)
+            interface = app.session_interface = HoldfastSessionInterface(layer, **sessions)
+            interface.check(app)
         register_refusals(app)
         app.cli.add_command(commands())
         app.extensions[NAME] = self._last = layer
+        if current_default() is not None:  # one process may have several apps
+            find_default_by(_layer_here)
         make_default(layer)
+
+
+def _layer_here() -> Layer | None:
+    """Return the layer of the current app; None if there is none."""
+    found: Layer | None = current_app.extensions.get(NAME) if has_app_context() else None
+    return found
 
 
 def _wrap(app: Flask, layer: Layer) -> None:
@@ -99,18 +108,16 @@ def _wrap(app: Flask, layer: Layer) -> None:
     Limits are outside of the cache: what they say to one client must not be stored for others, and what comes from the
     cache has its price, too.
     """
+    from holdfast import wsgi
+
+    # Options come from a configuration, where no type checker has seen them; each middleware checks its own.
+    made: Any = wsgi
     idempotency, cache, limits = (part_of(app.config, key) for key in ("IDEMPOTENCY", "HTTP_CACHE", "LIMITS"))
     wrapped: Any = app.wsgi_app
     if idempotency is not None:
-        from holdfast.wsgi import IdempotencyMiddleware
-
-        wrapped = IdempotencyMiddleware(wrapped, **{"layer": layer, **idempotency})
+        wrapped = made.IdempotencyMiddleware(wrapped, **{"layer": layer, **idempotency})
     if cache is not None:
-        from holdfast.wsgi import CacheMiddleware
-
-        wrapped = CacheMiddleware(wrapped, **{"layer": layer, **cache})
+        wrapped = made.CacheMiddleware(wrapped, **{"layer": layer, **cache})
     if limits is not None:
-        from holdfast.wsgi import RateLimitMiddleware
-
-        wrapped = RateLimitMiddleware(wrapped, **{"layer": layer, "route": route_finder(app), **limits})
+        wrapped = made.RateLimitMiddleware(wrapped, **{"layer": layer, "route": route_finder(app), **limits})
     app.wsgi_app = wrapped  # type: ignore[method-assign]  # as Flask's documentation says to add middleware

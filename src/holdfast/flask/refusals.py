@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response
 
 from holdfast.web.refusals import REFUSALS, refusal_answer
 
 
 def refuse(error: Exception) -> Response:
-    """Answer a request that ended with `RateLimited` (429 or 503) or `LockNotAcquired` (409)."""
-    answer = refusal_answer(error, bodiless=request.method == "HEAD")
+    """Answer a request that ended with `RateLimited` (429 or 503), `LockNotAcquired` (409) or `KeyReused` (422)."""
+    answer = refusal_answer(error)  # of a HEAD, Werkzeug itself drops the body
     return Response(answer.body, answer.status, [*answer.fields, *answer.more])
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any, Final, cast
+from typing import Any, Final, NoReturn, cast
 
 from flask import Flask, Request, Response
-from flask.sessions import SessionInterface, SessionMixin
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import ServiceUnavailable
 
 from holdfast._calls import drive
 from holdfast.codec import Codec
 from holdfast.core.session import Session
-from holdfast.errors import BackendError
+from holdfast.errors import BackendError, SessionError
 from holdfast.layer import Layer
 from holdfast.typing import Duration
 from holdfast.web.session_fields import told
@@ -72,30 +72,41 @@ class HoldfastSession(Session, SessionMixin):
         if bool(value) == self.permanent:
             return  # many apps say so in each request
         self["_permanent"] = bool(value)
+        self.rotate()  # the browser has to be given the cookie again, for another time
         if value and self._lifetimes is not None:
             idle, absolute = self._lifetimes
             self.expire_after(idle=idle, absolute=absolute)
 
 
+class NoSession(NullSession):
+    """What `flask.session` stands for on paths that are exempt: empty, and not to be written."""
+
+    def _fail(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise SessionError("this path has no session: take it out of exempt= of HOLDFAST_SESSIONS to write one")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
+    del _fail
+
+
 class HoldfastSessionInterface(SessionInterface):
     """Keeps the sessions of a Flask app in a layer, for ``app.session_interface``; `Holdfast` sets it up.
 
-    The cookie is as the app's SESSION_COOKIE_ settings say; those that are as Flask has them by default are chosen
-    safely: ``__Host-session``, Secure, where a request comes by HTTPS, and SameSite=Lax. A session that is ``permanent``
-    lasts for PERMANENT_SESSION_LIFETIME without use and a year in all, any other for `idle` and `absolute`.
+    The cookie is as the app's SESSION_COOKIE_ settings say. Where these are as Flask has them by default, it is
+    ``__Host-session`` and Secure if the request comes by HTTPS, and SameSite=Lax. A session that is ``permanent`` lasts
+    for PERMANENT_SESSION_LIFETIME without use and a year in all (or `absolute`), any other for `idle` and `absolute`.
 
     A request that does not touch the session costs nothing. Reading costs one round trip, and writing another, before
     the response begins. After that the session can be read, in `stream_with_context` say, and not be changed.
 
     Args:
         layer: where sessions are kept; without it, the default layer of the moment.
-        options: those of `holdfast.wsgi.SessionMiddleware`, which explains each, and which go before the app's settings.
+        options: those of `holdfast.wsgi.SessionMiddleware`, which explains each; they go before the app's settings.
             `user_key` is ``"_user_id"`` unless given, so that Flask-Login's log-ins change the cookie and are known
             to ``layer.sessions.list``.
 
     Raises:
         ConfigurationError: an option cannot work; the message names it. What cannot work in the app's settings shows
-            with the first request.
+            when `check` is called, or with the first request.
     """
 
     def __init__(self, layer: Layer | None = None, **options: Any) -> None:
@@ -104,9 +115,21 @@ class HoldfastSessionInterface(SessionInterface):
         self._made: dict[tuple[Any, ...], WebSessions] = {}
         WebSessions(layer, cast("SessionOptions", self._options))
 
-    def open_session(self, app: Flask, request: Request) -> HoldfastSession:
-        """Return the session of a request; nothing is loaded yet."""
+    null_session_class = NoSession
+
+    def check(self, app: Flask) -> None:
+        """Look at the settings that an app has now.
+
+        Raises:
+            ConfigurationError: browsers would ignore the cookie that they describe.
+        """
+        self._sessions(app, permanent=False)
+
+    def open_session(self, app: Flask, request: Request) -> HoldfastSession | None:
+        """Return the session of a request, of which nothing is loaded yet; None on paths that are exempt."""
         sessions = self._sessions(app, permanent=False)
+        if sessions.is_exempt(request.path):
+            return None
         engine, _, codec = sessions.use()
         header, https = request.headers.get("Cookie"), request.is_secure
 
@@ -116,8 +139,6 @@ class HoldfastSessionInterface(SessionInterface):
             except BackendError as error:
                 raise ServiceUnavailable("Sessions cannot be read at the moment. Try again soon.") from error
 
-        if sessions.is_exempt(request.path):
-            return HoldfastSession(codec)
         absolute = self._options.get("absolute", max(_LONGEST, app.permanent_session_lifetime))
         return HoldfastSession(codec, load, (app.permanent_session_lifetime, absolute))
 
@@ -125,7 +146,8 @@ class HoldfastSessionInterface(SessionInterface):
         """Store what has changed, and give the response its fields. If that fails, the response becomes a 503."""
         if not isinstance(session, HoldfastSession):
             return
-        sessions = self._sessions(app, permanent=session.is_loaded and session.permanent)
+        is_permanent = session.is_loaded and session.permanent  # to ask must not load it
+        sessions = self._sessions(app, permanent=is_permanent)
         https = _is_https()
         try:
             finished = drive(sessions.finish(sessions.use()[0].blocking, session, https=https))
@@ -141,8 +163,9 @@ class HoldfastSessionInterface(SessionInterface):
 
     def _sessions(self, app: Flask, *, permanent: bool) -> WebSessions:
         """Return the sessions of the app's settings, which may change while it is set up."""
-        path = self.get_cookie_path(app)
-        same_site, partitioned = self.get_cookie_samesite(app), app.config.get("SESSION_COOKIE_PARTITIONED", False)
+        config: Any = app.config
+        path, same_site = self.get_cookie_path(app), self.get_cookie_samesite(app)
+        partitioned = config.get("SESSION_COOKIE_PARTITIONED", False)  # since Flask 3.1
         name = self.get_cookie_name(app)
         said = name, self.get_cookie_domain(app), path, self.get_cookie_secure(app), same_site, partitioned, permanent
         found = self._made.get(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from holdfast.errors import ConfigurationError
 from holdfast.layer import Layer
@@ -64,10 +64,10 @@ def part_of(config: Mapping[str, Any], key: str) -> dict[str, Any] | None:
 
 
 def _mapping(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    given = config.get(PREFIX + key)
+    given: Any = config.get(PREFIX + key)
     if given is None:
         return {}
     if not isinstance(given, Mapping):
         msg = f"{PREFIX}{key} must be a dict of options, not {type(given).__name__}"
         raise ConfigurationError(msg)
-    return given
+    return cast("Mapping[str, Any]", given)

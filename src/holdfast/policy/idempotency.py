@@ -26,6 +26,21 @@ _UNKEPT: Final = frozenset({"set-cookie", "set-cookie2", "date", "idempotency-re
 """Fields that belong to one client, or to one message, beside those about the connection."""
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 """Refusals that ask the client to send the same again (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4)."""
+_COUNTING: Final = (
+    "_ga",
+    "_gid=",
+    "_gat",
+    "_gcl_",
+    "_fbp=",
+    "_fbc=",
+    "_hj",
+    "_pk_",
+    "__utm",
+    "_clck=",
+    "_clsk=",
+    "_uet",
+)
+"""What the names of cookies begin with that tell nobody who somebody is, and may change at any time."""
 _LENGTH: Final = 8
 """Bytes in front of each part of what is digested, which say how long it is: so no part can pass for two."""
 
@@ -78,6 +93,12 @@ def fingerprint_of(query: str, content_type: str, body: bytes) -> str:
 def digest_of(*parts: str) -> str:
     """Return a digest of some texts, in their order."""
     return _digest(*[part.encode("utf-8", "surrogatepass") for part in parts])
+
+
+def told_cookies(value: str) -> str:
+    """Return the cookies of a field in one order, but for those that only count visitors."""
+    cookies = [each.strip() for each in value.split(";")]
+    return ";".join(sorted(each for each in cookies if each and not each.startswith(_COUNTING)))
 
 
 def _digest(*parts: bytes) -> str:

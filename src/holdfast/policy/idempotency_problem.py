@@ -17,8 +17,10 @@ _PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "key-missing": (
         400,
         "{header} is missing",
-        "This request is to be done once: give it a key of its own, in the field {header}, and send the same key when "
-        "you send the request again.",
+        (
+            "This request is to be done once: give it a key of its own, in the field {header}, and send the same key "
+            "when you send the request again."
+        ),
     ),
     "key-malformed": (
         400,
@@ -28,8 +30,10 @@ _PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "key-reused": (
         422,
         "{header} stands for another request",
-        "A request with this key had another query, content type or body: send the same bytes again, or take a new "
-        "key for a new request.",
+        (
+            "A request with this key had another query, content type or body: send the same bytes again, or take a new "
+            "key for a new request."
+        ),
     ),
     "in-progress": (
         409,
@@ -39,8 +43,10 @@ _PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "result-not-kept": (
         409,
         "The request was done, and its answer is gone",
-        "A request with this key was done. Its answer was too long to keep, or cannot be read any more; it will not be "
-        "done again. Look up its result in another way, or take a new key for a new request.",
+        (
+            "A request with this key was done. Its answer was too long to keep, or cannot be read any more; it will "
+            "not be done again. Look up its result in another way, or take a new key for a new request."
+        ),
     ),
     "body-too-large": (
         413,

@@ -7,10 +7,11 @@ from typing import Any, Final, TypedDict
 
 from holdfast._durations import seconds
 from holdfast.core.http_caching import HttpCaching
+from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError
 from holdfast.http_cache import NAMESPACE, page_key, stripped
-from holdfast.layer import Layer, engine_of
+from holdfast.layer import Layer
 from holdfast.options import Options, refuse_unknown
 from holdfast.policy.http.fields import is_token
 from holdfast.policy.http.request import READING

@@ -15,6 +15,7 @@ from holdfast.policy.decision import LimitDecision
 from holdfast.policy.http.fields import Pairs
 from holdfast.port import Port, promise
 from holdfast.web.limit_options import EdgePlan
+from holdfast.web.limit_writing import RawPairs
 
 _log = logging.getLogger("holdfast")
 
@@ -24,13 +25,13 @@ class Admission:
 
     __slots__ = ("_decision", "_decisions", "_engine", "_plan", "_port", "_settles", "_slots", "_watched")
 
-    def __init__(self, engine: Engine, port: Port, plan: EdgePlan) -> None:
+    def __init__(self, engine: Engine, port: Port, plan: EdgePlan, decision: LimitDecision | None = None) -> None:
         self._engine = engine
         self._port = port
         self._plan = plan
-        self._decisions: list[LimitDecision] = []
+        self._decisions: list[LimitDecision] = [] if decision is None else [decision]
         self._watched: list[LimitDecision] = []
-        self._decision: LimitDecision | None = None
+        self._decision = decision
         self._slots: list[tuple[Gate, Slot]] = []
         self._settles = plan.settle is not None
 
@@ -59,14 +60,18 @@ class Admission:
 
     def fields(self) -> Pairs:
         """Return the fields that tell of it."""
-        return tuple(self.decision.headers(self._plan.dialect))
+        return self._plan.writer.write(self.decision)
+
+    def raw_fields(self) -> RawPairs:
+        """Return them as ASGI has them."""
+        return self._plan.writer.write_raw(self.decision)
 
     def note(self, decision: LimitDecision) -> None:
         """Note what was decided under some rules; a refusal is all that counts."""
         if decision.shadow:
             self._watched.append(decision)
         elif decision.allowed:
-            self._decisions.append(decision)
+            self._decisions.insert(0, decision)
         else:
             self._decisions = [decision]
 

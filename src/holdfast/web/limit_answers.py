@@ -43,7 +43,7 @@ def users_refusal(given: Any, decision: LimitDecision, dialect: Dialect, *, bodi
         status, fields, body = (given.status, given.fields, given.body) if isinstance(given, Answer) else given
         items: Any = getattr(fields, "items", None)
         pairs = [(str(name), str(value)) for name, value in (fields if items is None else items())]
-        content = body.encode() if isinstance(body, str) else bytes(body)
+        content = body.encode() if isinstance(body, str) else bytes(memoryview(body))  # of a number it would be zeros
         code = int(status)
     except (TypeError, ValueError, AttributeError):
         msg = f"on_refused= must return None, or (status, headers, body), and returned {type(given).__name__}"

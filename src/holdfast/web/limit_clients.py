@@ -46,8 +46,8 @@ class Clients:
         if self.reads_fields:
             return client_identity(fields(), peer, **self._options)
         end: Any = peer
-        host: Any = end[0] if end and isinstance(end, tuple | list) else end
-        if type(host) is not str:
+        host: Any = end if isinstance(end, str) or not end else end[0]
+        if type(host) is not str:  # None, or an object of ipaddress
             return self._of_peer(peer)
         try:
             return self._known[host]

@@ -17,6 +17,7 @@ from holdfast.web.addresses import Trusted
 from holdfast.web.limit_clients import Clients
 from holdfast.web.limit_matching import EdgeRule, Exemption, compile_rules
 from holdfast.web.limit_rule import Exempt, LimitRule, Unknown
+from holdfast.web.limit_writing import FieldWriter
 from holdfast.web.requests import FindRoute, WebRequest
 
 
@@ -76,10 +77,19 @@ class EdgePlan:
         self.cost = 1 if callable(cost) else checked_cost(cost)
         self.settle = _function(options, "settle")
         self.on_refused = _function(options, "on_refused")
+        self.solo = self._find_solo()
+        """The rule, if there is one alone, about all requests of a client, which most apps have; else None."""
         self.dialect: Dialect = options.get("dialect", "draft-11")
         if self.dialect not in DIALECTS:
             msg = f"dialect={self.dialect!r} is not known: take one of {', '.join(DIALECTS)}"
             raise ConfigurationError(msg)
+        self.writer = FieldWriter(self.dialect)
+
+    def _find_solo(self) -> EdgeRule | None:
+        if len(self.rules) != 1 or self.exempt or self.cost_of is not None:
+            return None
+        rule = self.rules[0]
+        return rule if rule.is_plain and rule.quotas and rule.concurrency is None else None
 
     def refuse_messages(self) -> None:
         """Refuse the option that is for websockets only.

@@ -13,9 +13,10 @@ from holdfast.codec import Codec
 from holdfast.core.session import Session
 from holdfast.core.session_state import UnreadableSession
 from holdfast.core.sessions import Saved, SessionKeeping, Terms
+from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
-from holdfast.layer import Layer, engine_of
+from holdfast.layer import Layer
 from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
 from holdfast.policy.session_cookie import Cookie, find_cookies, parse_id

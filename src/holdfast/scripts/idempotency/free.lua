@@ -10,6 +10,6 @@ local record = redis.call('HMGET', KEYS[1], 'token', 'result')
 if record[1] ~= ARGV[1] or record[2] then
   return 0
 end
-redis.call('DEL', KEYS[1])
+redis.call('UNLINK', KEYS[1])
 redis.call('PUBLISH', ARGV[2], '')
 return 1

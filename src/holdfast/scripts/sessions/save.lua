@@ -11,7 +11,7 @@
 --        7... of each datum its name, the id of the frame that is to be there, and the frame to store
 --             id: empty = there is to be none, `*` = whatever is there       frame: empty = delete it
 -- Reply  {0} it has ended, or the secret is worth nothing
---        {1, now} done
+--        {1, now, when it ends whatever happens, user} done; the user is empty if it is nobody's
 --        {2, name, frame, name, frame...} somebody else has changed these; nothing was stored. No frame: empty.
 --        {3} the secret may save, but not replace the one that has replaced it, nor say whose the session is
 -- O(data that change). Repeatable: what the same call has stored before, it finds there and lets be.
@@ -67,4 +67,4 @@ if ARGV[6] ~= '' then
   redis.call('HSET', KEYS[1], '@a', string.format('%.0f', ends))
 end
 redis.call('PEXPIRE', KEYS[1], math.max(1, math.min(tonumber(idle), ends - now)))
-return {1, now}
+return {1, now, tonumber(ends), redis.call('HGET', KEYS[1], '@u') or ''}
