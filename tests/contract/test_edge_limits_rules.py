@@ -167,6 +167,44 @@ def test_a_value_of_a_field_does_not_show_in_keys(colour: Colour, layer: Layer) 
     colour.run(scenario)
 
 
+@pytest.mark.parametrize("name", ["a}:{b", "new\nline", "x" * 10_000, "\u00e9\ud800", "client:192.0.2.1", " "])
+def test_odd_names_are_somebody_of_their_own(colour: Colour, layer: Layer, name: str) -> None:
+    """Whatever text it is, it is told from others, and its key has the one tag that a cluster looks at."""
+
+    async def scenario() -> None:
+        events = told(layer, Limited)
+        site = Site(colour, layer, rules=[LimitRule("1/hour", by=lambda request: name + request.query)])
+        assert await site.statuses(2) == [200, 429]
+        assert await site.statuses(2, "/?b") == [200, 429]
+        first, second = (event.key for event in events)
+        assert first != second
+        for key in (first, second):
+            assert (key.count("{"), key.count("}"), "\n" in key, len(key) < 300) == (1, 1, False, True)
+
+    colour.run(scenario)
+
+
+def test_the_shortest_budget_holds_for_all_rules(layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are asked in one command."""
+    monkeypatch.undo()  # limits are patient elsewhere on this page
+    seen: list[float | None] = []
+    port: Any = layer.engine.blocking
+
+    class Watching:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(port, name)
+
+        def call_now(self, command: Any) -> Any:
+            seen.append(command.patience)
+            return port.call_now(command)
+
+    layer.engine.blocking = Watching()  # type: ignore[assignment]
+    rules = [LimitRule("9/hour", name="a", budget="3s"), LimitRule("9/hour", name="b", budget="2s")]
+    site = Site(Colour("sync"), layer, rules=rules)
+    assert Colour("sync").run(site.ask).left == {"a": 8, "b": 8}
+    assert seen == [2.0]
+
+
 def test_a_route_is_counted_by_its_template(colour: Colour, layer: Layer) -> None:
     """Each route apart, all its paths together; and what no route answers together, whatever its path."""
     routes: dict[str, str] = {"/items/1": "/items/{id}", "/items/2": "/items/{id}", "/users/1": "/users/{id}"}

@@ -18,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from holdfast import Layer, cache_response
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from holdfast.fastapi import install, limit
 from holdfast.flask import Holdfast
 from holdfast.starlette import install as install_handlers

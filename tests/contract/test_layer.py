@@ -13,7 +13,7 @@ import pytest
 
 import holdfast
 from holdfast import BackendUnavailable, Layer, cached, configure, entries
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from support.colours import Colour
 from support.topologies import Topology
 

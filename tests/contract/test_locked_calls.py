@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast import Layer, LockError, LockLost, LockNotAcquired, configure, current_lock, locked
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from support.colours import Colour
 from support.flights import reached
 from support.lock_kinds import die, is_free, take_away

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from holdfast import Layer, RateLimited, configure, rate_limited
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from support.colours import Colour
 from support.peeking import told
 from support.topologies import Topology

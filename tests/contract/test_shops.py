@@ -90,11 +90,14 @@ async def buy_the_last_one(shop: Shop) -> None:
     async with AsyncExitStack() as stack:
         browsers = [await stack.enter_async_context(shop.browser()) for _ in range(MANY)]
         await asyncio.gather(*[browser.add("vase") for browser in browsers])
-        # All have the same key, and nobody gets the answer of another.
         answers = await asyncio.gather(*[browser.ask("POST", "/orders", key="vase") for browser in browsers])
         winner = [answer.status_code for answer in answers].index(201)
         assert Counter(answer.status_code for answer in answers) == {201: 1, 409: MANY - 1}
         assert (shop.stock("vase"), shop.orders("vase")) == (0, 1)
+        # All had the same key. Each gets the own answer again, not that of the winner.
+        again = [await browser.ask("POST", "/orders", key="vase") for browser in browsers]
+        assert [answer.text for answer in again] == [answer.text for answer in answers]
+        assert {answer.headers["Idempotency-Replayed"] for answer in again} == {"true"}
         carts = [await browser.get("/cart") for browser in browsers]
         assert carts == [{} if number == winner else {"vase": 1} for number in range(MANY)]
         assert (await browsers[0].get("/products/vase"))["stock"] == 0

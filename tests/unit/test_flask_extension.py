@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, request
 from werkzeug.test import TestResponse
 
 from holdfast import ConfigurationError, Layer, cached, entries, locked, rate_limited
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from holdfast.flask import Holdfast
 from holdfast.flask.routes import route_finder
 

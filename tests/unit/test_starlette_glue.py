@@ -26,7 +26,7 @@ from holdfast import (
     RateLimited,
     configure,
 )
-from holdfast import layer as layers
+from holdfast import defaults as layers
 from holdfast.starlette import exception_handlers, find_route, install, lifespan
 from support.asgi_client import AsgiClient
 
