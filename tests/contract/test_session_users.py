@@ -189,8 +189,6 @@ def test_many_crossings_end(colour: Colour, layer: Layer) -> None:
             with layer.sessions.edit(session.handle) as editable:
                 editable["ab"[count % 2]] = count
 
-        other = Layer(layer.engine.backend.url if hasattr(layer.engine.backend, "url") else "memory://", namespace="x")
-        other.close()
         between = Between(layer, Colour("async"), "session_save", overtake)
         late["a"] = late["b"] = "late"
         await layer.sessions.asave(late)

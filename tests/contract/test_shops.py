@@ -154,15 +154,15 @@ async def log_out_everywhere(shop: Shop) -> None:
 
 
 async def go_on_without_redis(shop: Shop, redis: Standalone) -> None:
-    """Who is new may look around, and is shown what is there now; nothing is ordered until Redis is back."""
-    async with shop.browser() as browser:
-        await browser.get("/")
-        await browser.get("/products/cup")
+    """All may look around, and are shown what is there now; nothing is ordered until Redis is back."""
+    async with shop.browser() as browser, shop.browser() as known:
+        await known.add("fork")
+        await known.get("/")
         redis.kill()
         assert (await browser.ask("PUT", "/products/cup/price", json={"price": 500})).status_code == 200
         for _ in shop.ports:
-            assert {each["name"]: each["price"] for each in await browser.get("/")}["cup"] == 500
-            assert (await browser.get("/products/cup"))["price"] == 500
+            assert {each["name"]: each["price"] for each in await known.get("/")}["cup"] == 500
+            assert (await known.get("/products/cup"))["price"] == 500
             assert_problem(await browser.ask("POST", "/orders", key="cup"), 503)
         redis.start()
         while await down(browser, shop):  # noqa: ASYNC110 - no process says when it has found Redis again

@@ -87,7 +87,7 @@ class Session(SessionState, MutableMapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         self._accessed = True
         if self._load is not None:
-            self._load(self)
+            self.fetch(self._load)
         if name in self._values:
             return self._values[name]
         frame = self._frame(name) if isinstance(name, str) and name not in self._deleted else None  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -254,7 +254,7 @@ class Session(SessionState, MutableMapping[str, Any]):
     def _need(self) -> None:
         self._accessed = True
         if self._load is not None:
-            self._load(self)
+            self.fetch(self._load)
 
     def _open(self) -> None:
         self._need()

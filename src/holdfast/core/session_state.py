@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from holdfast._missing import MISSING
 from holdfast.codec import NOT_PLAIN, Codec
-from holdfast.errors import SessionError
+from holdfast.errors import BackendError, SessionError
 from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Unreadable
 from holdfast.policy.merging import merge
 from holdfast.policy.roundtrip import difference
@@ -105,6 +105,7 @@ class SessionState:
 
     __slots__ = (
         "_accessed",
+        "_barred",
         "_changers",
         "_closed",
         "_codec",
@@ -141,6 +142,7 @@ class SessionState:
         """Whether `mark_modified` was called."""
         self._changers: dict[str, list[tuple[Callable[[Any], Any], Any]]] = {}
         self._accessed = False
+        self._barred = False
         self._closed = ""
 
     @property
@@ -170,6 +172,14 @@ class SessionState:
         self.known = known
         self._frames = frames
 
+    def fetch(self, load: Callable[[Any], None]) -> None:
+        """Load it now, for somebody who looks at it."""
+        try:
+            load(self)
+        except BackendError:
+            self._barred = True
+            raise
+
     def found_nothing(self) -> None:
         """Note that there was nothing to load."""
         self._load = None
@@ -182,7 +192,7 @@ class SessionState:
     @property
     def is_barred(self) -> bool:
         """Whether somebody has asked for what could not be loaded."""
-        return self._accessed and self._load is not None
+        return self._barred
 
     def has(self, name: str) -> bool:
         """Say whether there is such a datum."""

@@ -92,7 +92,7 @@ class WebSessions:
             partitioned=options.get("partitioned", False),
         )
         self._serializer = options.get("serializer", SERIALIZER)
-        check_names(serializer=self._serializer)
+        check_names(serializer=self._serializer or None)  # no name is none, too
         self.fails_closed = _chosen(options, "on_failure", "closed", "open") == "closed"
         self._ends_unreadable = _chosen(options, "on_unreadable", "raise", "end") == "end"
         given: Any = options.get("exempt", ())
