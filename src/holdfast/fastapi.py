@@ -24,14 +24,14 @@ from holdfast.policy.decision import LimitDecision
 from holdfast.policy.keys import escape
 from holdfast.policy.limit_fields import item_names
 from holdfast.policy.quota import Quotas, quotas_of
-from holdfast.starlette import exception_handlers, lifespan
+from holdfast.starlette import exception_handlers, lifespan, session_of
 from holdfast.starlette import install as install_handlers
 from holdfast.typing import Duration
 from holdfast.web.addresses import Trusted
 from holdfast.web.limit_clients import Clients, checked_unknown
 from holdfast.web.openapi import Operation, describe_limits
 
-__all__ = ["Limit", "LimitRefused", "exception_handlers", "install", "lifespan", "limit"]
+__all__ = ["Limit", "LimitRefused", "exception_handlers", "install", "lifespan", "limit", "session_of"]
 
 By: TypeAlias = "str | Callable[..., Any] | None"
 """Nothing for the client's address, ``"header:NAME"``, or a dependency."""

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket, WebSocketState
 
 from holdfast.asgi.routes import find_route
+from holdfast.core.session import Session
 from holdfast.defaults import current_default
 from holdfast.errors import ConfigurationError, RateLimited
 from holdfast.layer import Layer
@@ -25,10 +26,26 @@ Lifespan: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Any]]
 """A function of the app that returns an async context manager, as `asynccontextmanager` makes it."""
 LayerOption: TypeAlias = "Layer | Callable[[], Layer | Awaitable[Layer]] | None"
 
-__all__ = ["Lifespan", "exception_handlers", "find_route", "install", "lifespan"]
+__all__ = ["Lifespan", "exception_handlers", "find_route", "install", "lifespan", "session_of"]
 
 _OVER_LIMIT: Final = 1008
 _TRY_LATER: Final = 1013
+
+
+def session_of(request: HTTPConnection) -> Session:
+    """Return the session of a request or websocket, with its type: ``request.session`` is a dict to type checkers.
+
+    In FastAPI it is a dependency: ``session: Annotated[Session, Depends(session_of)]``.
+
+    Raises:
+        ConfigurationError: there is no `holdfast.asgi.SessionMiddleware` around the app, or the path is exempt.
+    """
+    session = request.scope.get("session")
+    if not isinstance(session, Session):
+        msg = "this request has no session of holdfast: app.add_middleware(holdfast.asgi.SessionMiddleware)"
+        raise ConfigurationError(msg)
+    session.mark_accessed()
+    return session
 
 
 def lifespan(layer: LayerOption = None, inner: Lifespan | None = None) -> Lifespan:

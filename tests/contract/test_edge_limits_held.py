@@ -236,6 +236,22 @@ def test_of_several_slots_all_are_given_back_even_if_one_fails(layer: Layer) -> 
     assert (taken(layer, "work"), taken(layer, "more")) == (0, 0)
 
 
+def test_a_refused_request_that_is_cancelled_gives_all_slots_back(layer: Layer) -> None:
+    """Though it is interrupted while it gives back the first."""
+    fill(layer, "full")
+    stage = Stage(layer)
+    stage.interrupts["slot_leave"] = asyncio.CancelledError()
+    rules = [LimitRule(concurrency=1, name=name) for name in ("work", "more", "full")]
+
+    async def scenario() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await Client().ask(middleware(scenario, layer, rules=rules))
+
+    asyncio.run(scenario())
+    assert stage.sent[:5] == ["slot_take", "slot_take", "slot_take", "slot_leave", "slot_leave"]
+    assert (taken(layer, "work"), taken(layer, "more")) == (0, 0)
+
+
 def test_what_is_refused_holds_and_consumes_nothing(colour: Colour, layer: Layer) -> None:
     """Neither the slots taken before a full one, nor the quota that a full slot stands before, nor the reverse."""
     rules = [LimitRule("9/hour", concurrency=2, name="first"), LimitRule(concurrency=1, name="work")]

@@ -114,7 +114,7 @@ def test_a_body_that_nobody_closes_gives_the_slot_back_when_it_is_forgotten(laye
 
 @pytest.mark.parametrize("where", ["call", "iter", "first", "second"])
 def test_an_app_that_raises_holds_nothing(layer: Layer, where: str) -> None:
-    """Wherever that happens; what it has not answered costs no more than the estimate."""
+    """Wherever that happens; if nothing was sent, it costs the estimate."""
     stage = Stage(layer)
 
     class Uniterable:
@@ -128,12 +128,12 @@ def test_an_app_that_raises_holds_nothing(layer: Layer, where: str) -> None:
         return Uniterable() if where == "iter" else Body(*[b"x"] * (where == "second"), LookupError())
 
     def serve() -> None:
-        for _ in Server().ask(middleware(app, layer, settle=lambda *_: 1)):
+        for _ in Server().ask(middleware(app, layer, settle=lambda *_: 5)):
             pass
 
     with pytest.raises(LookupError):
         serve()
-    assert stage.sent == ONCE
+    assert stage.sent == ([*ONCE, "adjust"] if where == "second" else ONCE)
 
 
 def test_what_an_app_writes_counts(layer: Layer) -> None:

@@ -170,7 +170,7 @@ def test_what_clients_send_does_not_fill_the_memory() -> None:
 
 
 def _policies(names: list[str]) -> Any:
-    numbers = st.integers(0, 10**13)
+    numbers = st.one_of(st.sampled_from([0, 1]), st.integers(0, 10**13))
     seconds = st.one_of(st.sampled_from([0.0, 0.5, 1.0, 60.0, 61.0, 3600.0]), st.floats(0, 1e7))
     pers = st.one_of(st.sampled_from([0.25, 1.0, 60.0, 90.5, 3600.0, math.inf]), st.floats(0.001, 1e7))
     made = [
@@ -203,3 +203,15 @@ def test_fields_written_fast_say_what_decisions_say(
         said = decision.headers(dialect)
         assert list(writer.write(decision)) == said
         assert list(writer.write_raw(decision)) == [(name.lower().encode(), value.encode()) for name, value in said]
+
+
+@pytest.mark.parametrize("dialect", ["draft-11", "editor"])
+@pytest.mark.parametrize("remaining", [0, 1, 9, 20])
+@pytest.mark.parametrize("reset", [0.0, 0.4, 60.0, 60.1, 90.0, 121.0, 500.0])
+def test_fields_of_admitted_requests_written_fast(dialect: Dialect, remaining: int, reset: float) -> None:
+    """Also of a bucket that is overdrawn, and beside a policy without a period."""
+    policy = PolicyDecision("per-minute", True, 9, remaining, reset, 0.0, 60.0)
+    timeless = PolicyDecision("concurrency", True, 9, remaining, 0.0, 0.0, math.inf)
+    for policies in ((policy,), (timeless,), (policy, timeless)):
+        decision = LimitDecision(True, policies)
+        assert list(FieldWriter(dialect).write(decision)) == decision.headers(dialect)

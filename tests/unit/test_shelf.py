@@ -69,7 +69,8 @@ EARLIER: dict[str, Any] = {
 }  # fmt: skip
 LATER: dict[str, tuple[Any, dict[str, Any]]] = {
     "find": (MISSING, {}), "has": (False, {}), "put": ([], {"a": "new"}), "add": (True, {"a": "new"}),
-    "touch": (False, {}), "remove": (0, {}), "incr": (MISSING, {}), "incr of a float": (MISSING, {}), "move": (False, {}),
+    "touch": (False, {}), "remove": (0, {}), "incr": (MISSING, {}), "incr of a float": (MISSING, {}),
+    "move": (False, {}),
 }  # fmt: skip
 
 

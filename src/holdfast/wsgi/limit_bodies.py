@@ -38,8 +38,7 @@ class HeldRun:
         try:
             produced = app(environ, self.start)
         except BaseException:
-            self._status = None  # the server answers instead, so what the app would have answered has cost nothing more
-            self.finish()
+            self.fail()
             raise
         if isinstance(produced, list | tuple):  # all is done: what is left is the server's
             self._size += sum(map(len, produced))
@@ -72,6 +71,12 @@ class HeldRun:
         if self._size == self._declared:
             self.finish()
 
+    def fail(self) -> None:
+        """Give back what is held: the app has raised. If nothing was sent, the server answers instead of it."""
+        if not self._size:
+            self._status = None  # so the estimate stays charged
+        self.finish()
+
     def finish(self) -> None:
         """Give back what is held, and charge what the response has cost, unless that is done."""
         self._admission.finish(self._status, self._pairs, self._size)
@@ -95,8 +100,11 @@ class HeldBody:
             if self._chunks is None:
                 self._chunks = iter(self._produced)
             chunk = next(self._chunks)
-        except BaseException:  # its end, or what the app raises
+        except StopIteration:
             self._run.finish()
+            raise
+        except BaseException:
+            self._run.fail()
             raise
         self._run.note(chunk)
         return chunk
