@@ -12,14 +12,14 @@ from contextlib import suppress
 from typing import Annotated, Any, NoReturn
 
 import shop_catalogue as catalogue
-from fastapi import Body, Depends, FastAPI, HTTPException, Request
+from fastapi import Body, Depends, FastAPI, HTTPException
 from fastapi.concurrency import run_in_threadpool
 from shop_catalogue import Order, Product, SoldOut
 from starlette.middleware import Middleware
 
 from holdfast import BackendError, Layer, Session, cache_response, cached
 from holdfast.asgi import CacheMiddleware, IdempotencyMiddleware, RateLimitMiddleware, SessionMiddleware
-from holdfast.fastapi import install, lifespan, limit
+from holdfast.fastapi import install, lifespan, limit, session_of
 
 layer = Layer.from_env()
 app = FastAPI(
@@ -32,11 +32,6 @@ app = FastAPI(
     ],
 )
 install(app, layer)  # refusals of limits and locks become problem details, and OpenAPI shows them
-
-
-def session_of(request: Request) -> Session:
-    session: Session = request.scope["session"]  # it is request.session, which Starlette calls a dict
-    return session
 
 
 def user_of(session: Visitor) -> str:

@@ -9,14 +9,13 @@ such as SHOP_DATABASE=shop.db.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import cast
 
 import shop_catalogue as catalogue
-from flask import Flask, Response, abort, jsonify, request, session
+from flask import Flask, Response, abort, jsonify, request
 from shop_catalogue import Product, SoldOut
 
 from holdfast import BackendError, cache_response, cached
-from holdfast.flask import Holdfast, HoldfastSession
+from holdfast.flask import Holdfast, session
 from holdfast.web import LimitRule
 
 app = Flask(__name__)
@@ -30,7 +29,6 @@ app.config.update(
     },
 )
 layer = Holdfast(app).layer  # the default one, too: decorators need no layer=
-visitor = cast("HoldfastSession", session)  # for type checkers
 
 
 # The catalogue: one product from the cache, and the page of all from the HTTP cache.
@@ -72,7 +70,7 @@ def set_price(name: str) -> dict[str, int]:  # yours is for admins
 
 @app.get("/cart")
 def show_cart() -> Response:
-    return jsonify(visitor.get("cart", {}))
+    return jsonify(session.get("cart", {}))
 
 
 @app.post("/cart/<name>")
@@ -80,7 +78,7 @@ def add_to_cart(name: str) -> Response:
     if load_product(name) is None:
         abort(404)
     # It is called again with what another request has stored meanwhile, so that no piece is lost.
-    return jsonify(visitor.change("cart", lambda cart: catalogue.with_one(cart, name), {}))
+    return jsonify(session.change("cart", lambda cart: catalogue.with_one(cart, name), {}))
 
 
 # Orders: one at a time for each product, and one for each Idempotency-Key.
@@ -88,14 +86,14 @@ def add_to_cart(name: str) -> Response:
 
 @app.post("/orders")
 def order() -> tuple[Response, int]:
-    cart: dict[str, int] = visitor.get("cart") or abort(400, "The cart is empty.")
+    cart: dict[str, int] = session.get("cart") or abort(400, "The cart is empty.")
     with layer.multi_lock([f"stock:{name}" for name in cart], wait="10s"):
         try:
-            made = catalogue.place_order(visitor.user, cart)
+            made = catalogue.place_order(session.user, cart)
         except SoldOut as error:
             abort(409, str(error))
     forget(*cart)
-    visitor.change("cart", lambda now: catalogue.without(now, cart))
+    session.change("cart", lambda now: catalogue.without(now, cart))
     return jsonify(made), 201
 
 
@@ -107,25 +105,25 @@ def log_in() -> dict[str, str]:
     user, password = sent("user"), sent("password")
     if not catalogue.check_password(user, password):
         abort(403)
-    visitor.log_in(user)  # with a new cookie; the cart stays
+    session.log_in(user)  # with a new cookie; the cart stays
     return {"user": user}
 
 
 @app.post("/logout")
 def log_out() -> tuple[str, int]:
-    visitor.log_out()
+    session.log_out()
     return "", 204
 
 
 @app.get("/devices")
 def show_devices() -> Response:
-    found = layer.sessions.list(visitor.user or abort(401))
-    return jsonify([{"seen": each.seen, "this": each.handle == visitor.handle} for each in found])
+    found = layer.sessions.list(session.user or abort(401))
+    return jsonify([{"seen": each.seen, "this": each.handle == session.handle} for each in found])
 
 
 @app.delete("/devices")
 def log_out_everywhere() -> dict[str, int]:
-    return {"ended": layer.sessions.revoke_all(visitor.user or abort(401))}
+    return {"ended": layer.sessions.revoke_all(session.user or abort(401))}
 
 
 def sent(name: str) -> str:

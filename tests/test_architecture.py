@@ -30,7 +30,7 @@ LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["backend", "core"], 4),
     **dict.fromkeys(["cache", "cached", "cached_many", "defaults", "engine", "http_cache", "layer"], 5),
     **dict.fromkeys(["options", "wrapped"], 5),
-    **dict.fromkeys(["idempotent", "limit_rules", "limit_slots", "limited", "limiter"], 5),
+    **dict.fromkeys(["idempotent", "idempotent_calls", "limit_rules", "limit_slots", "limited", "limiter"], 5),
     **dict.fromkeys(["call_names", "entered", "lock_blocks", "lock_handles", "lock_several", "lock_terms"], 5),
     **dict.fromkeys(["locked", "locks", "redlock", "response_fields", "response_tags", "sessions"], 5),
     **dict.fromkeys(["decorators", "entries", "entries_many", "web"], 6),

@@ -15,7 +15,7 @@ from holdfast._version import __version__
 from holdfast.core.plan import CallInfo, EntryInfo
 from holdfast.core.records import Counts, Stats
 from holdfast.core.session import Session
-from holdfast.core.sessions import SessionInfo
+from holdfast.core.session_index import SessionInfo
 from holdfast.decorators import cached, cached_many, idempotent, locked, rate_limited, stampede_protected
 from holdfast.defaults import configure, default_layer
 from holdfast.entries import Entries, entries
@@ -38,7 +38,7 @@ from holdfast.errors import (
     SessionError,
     StreamError,
 )
-from holdfast.idempotent import IdempotentRun, current_idempotency
+from holdfast.idempotent_calls import IdempotentRun, current_idempotency
 from holdfast.layer import Layer
 from holdfast.lock_handles import Held, current_lock
 from holdfast.lock_several import MultiHeld

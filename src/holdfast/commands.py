@@ -40,6 +40,8 @@ class Command(NamedTuple):
 
     None waits as long as the connection's time-outs allow. In a pipeline the least patient command decides for all.
     """
+    packed: list[bytes] | None = None
+    """Where the backend keeps the words as they go over the wire, of a command that is sent again and again."""
 
     @property
     def name(self) -> str:
@@ -49,7 +51,7 @@ class Command(NamedTuple):
     @property
     def whole(self) -> Command:
         """The command as a server can execute it whatever it has forgotten: a script goes with its text."""
-        return self._replace(words=self.fallback, fallback=()) if self.fallback else self
+        return self._replace(words=self.fallback, fallback=(), packed=None) if self.fallback else self
 
 
 def get(key: str) -> Command:

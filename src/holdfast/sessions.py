@@ -15,8 +15,9 @@ from holdfast._calls import drive
 from holdfast._durations import seconds
 from holdfast.codec import Codec
 from holdfast.core.session import Session
+from holdfast.core.session_index import SessionInfo
 from holdfast.core.session_state import UnreadableSession
-from holdfast.core.sessions import Saved, SessionInfo, SessionKeeping, Terms
+from holdfast.core.sessions import Saved, SessionKeeping, Terms
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, SessionError
 from holdfast.policy.session_cookie import parse_id
@@ -164,11 +165,11 @@ class Sessions:
         Args:
             user: as given to `Session.log_in`.
         """
-        return drive(self.keeping.sessions_of(self._engine.blocking, user))
+        return drive(self.keeping.index.list(self._engine.blocking, user))
 
     async def alist(self, user: str) -> builtins.list[SessionInfo]:
         """Do what `list` does, for async callers."""
-        return await self.keeping.sessions_of(self._engine.asyncio, user)
+        return await self.keeping.index.list(self._engine.asyncio, user)
 
     def revoke(self, handle: str) -> bool:
         """End a session, whoever uses it now; say whether there was one.
@@ -176,11 +177,11 @@ class Sessions:
         Raises:
             BackendError: Redis could not be used: it may still be there.
         """
-        return drive(self.keeping.revoke(self._engine.blocking, _handle(handle)))
+        return drive(self.keeping.index.revoke(self._engine.blocking, _handle(handle)))
 
     async def arevoke(self, handle: str) -> bool:
         """Do what `revoke` does, for async callers."""
-        return await self.keeping.revoke(self._engine.asyncio, _handle(handle))
+        return await self.keeping.index.revoke(self._engine.asyncio, _handle(handle))
 
     def revoke_all(self, user: str, *, keep: str = "") -> int:
         """End all sessions of a user, after a change of the password say; return how many there were.
@@ -194,11 +195,11 @@ class Sessions:
         Raises:
             BackendError: Redis could not be used: some may still be there. Repeat it.
         """
-        return drive(self.keeping.revoke_all(self._engine.blocking, user, keep))
+        return drive(self.keeping.index.revoke_all(self._engine.blocking, user, keep))
 
     async def arevoke_all(self, user: str, *, keep: str = "") -> int:
         """Do what `revoke_all` does, for async callers."""
-        return await self.keeping.revoke_all(self._engine.asyncio, user, keep)
+        return await self.keeping.index.revoke_all(self._engine.asyncio, user, keep)
 
 
 class Editing:

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
-from holdfast import Layer
+from holdfast import ConfigurationError, Layer
 from holdfast.asgi import RateLimitMiddleware
 from holdfast.web import LimitRule
 from support.colours import Colour
@@ -312,6 +312,48 @@ def test_responses_without_a_body_are_told_and_end_as_well(layer: Layer, method:
     assert (reply.status, reply.body, reply.get("ETag")) == (status, b"", '"1"')
     assert reply.left["per-hour"] == 8
     assert taken(layer, "work") == 0
+
+
+def test_what_a_response_has_cost_is_charged_though_its_request_is_cancelled(layer: Layer) -> None:
+    """While the user's function is still at work."""
+
+    async def scenario() -> None:
+        asked, answered = asyncio.Event(), asyncio.Event()
+
+        async def settle(*_: Any) -> int:
+            asked.set()
+            await answered.wait()
+            return 4
+
+        async def app(_: Any, __: Any, send: Any) -> None:
+            await send(START)
+            await send(piece(more=False))
+
+        task = asyncio.create_task(Client().ask(middleware(app, layer, settle=settle)))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        answered.set()
+        spent = "9/hour; name=work", "work"
+        await Colour("async").until(lambda: left(layer, *spent) == 5, "the true cost is charged")
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.parametrize("options", [{"routes": ["/x"]}, {"per_route": True}, {"by": "route"}])
+def test_where_nobody_knows_routes_a_rule_about_them_is_a_mistake(layer: Layer, options: dict[str, Any]) -> None:
+    """It would be about no request at all, and nobody would notice. An app with routes, or `route`, is enough."""
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await send(START)
+        await send(piece(more=False))
+
+    rules = [LimitRule("1/hour", **options)]
+    with pytest.raises(ConfigurationError, match="need route= here"):
+        asyncio.run(Client().ask(middleware(app, layer, rules=rules)))
+    asyncio.run(Client().ask(middleware(app, layer, rules=rules, route=lambda _: None)))
+    asyncio.run(Client().ask(middleware(Starlette(routes=[Route("/y", app)]), layer, rules=rules)))
 
 
 def test_a_file_that_the_server_sends_is_the_end(layer: Layer) -> None:

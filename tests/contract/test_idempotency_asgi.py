@@ -299,7 +299,7 @@ def test_background_work_behind_an_answer_keeps_nobody(layer: Layer) -> None:
         once = IdempotencyMiddleware(app, layer=layer)
         task = asyncio.create_task(talk(once, asked()))
         await reached(lambda: app.runs)
-        await reached(lambda: not layer.engine.idempotency._runs._renewals.of_length(30.0))
+        await reached(lambda: not layer.engine.idempotency.runs._renewals.of_length(30.0))
         assert got_of(await talk(once, asked())).body == b"done"
         app.go_on.set()
         with pytest.raises(LookupError):

@@ -119,7 +119,7 @@ def test_another_payload_under_a_key_is_refused(colour: Colour, layer: Layer, wh
 
 def kept(layer: Layer) -> bool:
     """Say whether nothing is at work under a key any more."""
-    return not layer.engine.idempotency._runs._renewals.of_length(30.0)
+    return not layer.engine.idempotency.runs._renewals.of_length(30.0)
 
 
 @pytest.mark.parametrize(

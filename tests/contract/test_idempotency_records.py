@@ -11,6 +11,7 @@ import pytest
 
 from holdfast import BackendTimeout, Layer
 from holdfast.core import idempotency as core
+from holdfast.core import idempotency_ending as ending
 from holdfast.core import leaving
 from holdfast.core.idempotency import Done, Errand, Reused, Running
 from holdfast.core.idempotency_renewing import Run
@@ -51,7 +52,7 @@ class Bench:
 
     def die(self, run: Run) -> None:
         """Renew no more, as a process that stands still."""
-        self.core._runs._renewals.remove(run)
+        self.core.runs._renewals.remove(run)
 
     async def taken_over(self) -> Run:
         """Return the run of whoever begins when a lease has run out."""
@@ -132,12 +133,46 @@ def test_a_dead_owner_is_taken_over(colour: Colour, topology: Topology, namespac
             ask(layer, "HSET", bench.key, "fence", ahead, key=bench.key)
             run = await bench.taken_over()
             assert run.fence == ahead + 1
-            await bench.core._runs._renew([dead], SHORT)
+            await bench.core.runs._renew([dead], SHORT)
             assert not await bench.finish(dead, b"late")
             assert [event.reason for event in events] == ["taken"]
             assert isinstance(await bench.begin(), Running)
             assert await bench.finish(run)
             assert await bench.begin() == Done(b"result")
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_an_answer_later_than_the_lease_is_not_believed(
+    colour: Colour, topology: Topology, namespace: str, other: bool
+) -> None:
+    """Another may have begun since: whoever stood still before it heard asks again."""
+
+    async def scenario() -> None:
+        async with (
+            colour.using(Layer(topology.url, namespace=namespace)) as layer,
+            colour.using(Layer(topology.url, namespace=namespace)) as second,
+        ):
+            stage, points = Stage(layer), Points(layer)
+            points.hold("once_begin!")
+            late, runs = Bench(colour, layer), []
+
+            async def be_late() -> Any:
+                return await late.begin()
+
+            async def go_on() -> None:
+                await colour.until(lambda: points.holds("once_begin!"), "it has not heard yet")
+                if other:
+                    ask(layer, "HSET", late.key, "until", 1, key=late.key)
+                    runs.append(await Bench(colour, second).begin())
+                stage.ahead += 31
+                points.release("once_begin!")
+
+            found, _ = await colour.together(be_late, go_on)
+            assert [type(found), *map(type, runs)] == ([Running, Run] if other else [Run])
+            if not other:
+                assert await late.finish(found)
 
     colour.run(scenario)
 
@@ -184,19 +219,23 @@ def test_a_late_result_is_stored_if_nobody_has_begun_since(colour: Colour, topol
 
 
 def test_a_lease_is_kept_while_the_work_lasts(colour: Colour, topology: Topology, namespace: str) -> None:
-    """It is renewed, also for who has lost a renewal, and not for who was forgotten."""
+    """It is renewed after a third of its time, and again; not for who was forgotten."""
 
     async def scenario() -> None:
         async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            bench = Bench(colour, layer, lease=0.15)
+            bench = Bench(colour, layer, lease=1.0)
             run: Any = await bench.begin()
-            for _ in range(8):
-                await colour.sleep(0.04)
-                assert isinstance(await bench.begin(lease=30), Running)
+
+            def ends() -> int:
+                return int(ask(layer, "HGET", bench.key, "until", key=bench.key))
+
+            first = ends()
+            await colour.until(lambda: ends() > first + 200, "it is renewed")
+            assert isinstance(await bench.begin(lease=30), Running)
             assert run.fence
             del run
             gc.collect()
-            assert isinstance(await bench.taken_over(), Run)
+            assert bench.core.runs._renewals.of_length(1.0) == []
 
     colour.run(scenario)
 
@@ -277,7 +316,7 @@ def test_a_begin_without_an_answer_keeps_nobody_out(colour: Colour, topology: To
 def retried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what could not be told be told again soon."""
     monkeypatch.setattr(leaving, "_RETRY", 0.01)
-    monkeypatch.setattr(core, "_RETRY", 0.01)
+    monkeypatch.setattr(ending, "_RETRY", 0.01)
 
 
 @pytest.mark.usefixtures("retried")
@@ -333,7 +372,7 @@ def test_a_result_is_told_when_redis_is_back(colour: Colour, topology: Topology,
 @pytest.mark.usefixtures("retried")
 def test_a_result_that_nobody_hears_is_given_up(colour: Colour, layer: Layer, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while, or at once if there are too many: an event tells, and the lease decides."""
-    monkeypatch.setattr(core, "_TRIED_FOR", 0.0)
+    monkeypatch.setattr(ending, "_TRIED_FOR", 0.0)
 
     async def scenario() -> None:
         bench, stage, events = Bench(colour, layer, lease=SHORT), Stage(layer), told(layer, ResultUnkept)
@@ -343,7 +382,7 @@ def test_a_result_that_nobody_hears_is_given_up(colour: Colour, layer: Layer, mo
             await colour.until(lambda: events, "it is given up")
         assert ([event.reason for event in events], bench.core._late) == (["unavailable"], 0)
         run = await bench.taken_over()
-        monkeypatch.setattr(core, "_MOST", 0)
+        monkeypatch.setattr(ending, "_MOST", 0)
         with stage.away():
             await bench.finish(run)
         assert len(events) == 2

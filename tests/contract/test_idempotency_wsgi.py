@@ -166,7 +166,7 @@ def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str) -> None:
         return
     del body
     gc.collect()
-    assert not layer.engine.idempotency._runs._renewals.of_length(30.0)
+    assert not layer.engine.idempotency.runs._renewals.of_length(30.0)
     assert (post_wsgi(once, KEY).status, app.runs) == (409, 1)
 
 

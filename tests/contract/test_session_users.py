@@ -1,203 +1,18 @@
-"""`layer.sessions`, and the sessions of a user: listed, revoked, entered in an index that lasts; both colours."""
+"""The sessions of a user: listed, revoked, and entered in an index that lasts; log-ins; both colours."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from holdfast import Layer
-from holdfast.commands import Command
-from holdfast.errors import ConfigurationError, SessionError
-from holdfast.events import SessionDropped
+from holdfast.errors import SessionError
 from support.colours import Colour
-from support.peeking import ask, told
-from support.session_site import Site
+from support.peeking import ask
+from support.session_ports import Between
+from support.session_site import Site, index_of
 from support.topologies import Topology
-
-
-def index_of(layer: Layer, user: str = "u") -> str:
-    """Return the key of a user's index."""
-    return layer.engine.caching.names.session_user(user)[0]
-
-
-class Between:
-    """A port that lets something happen once, before or after a command."""
-
-    def __init__(self, layer: Layer, colour: Colour, name: str, act: Any, *, after: bool = False) -> None:
-        engine: Any = layer.engine
-        self._port = engine.asyncio if colour.is_async else engine.blocking
-        self._name, self._act, self._after = name, act, after
-        if colour.is_async:
-            engine.asyncio = self
-        else:
-            engine.blocking = self
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._port, name)
-
-    async def call(self, command: Command) -> Any:
-        mine = self._act if command.name == self._name else None
-        self._act = None if mine is not None else self._act
-        if mine is not None and not self._after:
-            await mine()
-        reply = await self._port.call(command)
-        if mine is not None and self._after:
-            await mine()
-        return reply
-
-    async def pipeline(self, commands: Sequence[Command]) -> Any:
-        mine = self._act if any(command.name == self._name for command in commands) else None
-        self._act = None if mine is not None else self._act
-        if mine is not None and not self._after:
-            await mine()
-        replies = await self._port.pipeline(commands)
-        if mine is not None and self._after:
-            await mine()
-        return replies
-
-
-def test_all_verbs(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Create, open, save, edit, list, revoke one, revoke all but one."""
-
-    async def scenario() -> None:
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            sessions = colour.of(layer.sessions)
-            session, cookie = await sessions.create({"a": 1}, user="u", idle="10m", absolute="1h")
-            assert (dict(session), session.user, session.is_new) == ({"a": 1}, "u", False)
-            assert cookie.partition(".")[0] == session.handle
-            opened = await sessions.open(cookie)
-            opened["b"] = 2
-            assert await sessions.save(opened) is None
-            opened.rotate()
-            new = await sessions.save(opened)
-            assert new.partition(".")[0] == session.handle
-            assert await sessions.open(cookie) is None
-            async with colour.using(layer.sessions.edit(session.handle)) as editable:
-                editable.change("a", lambda a: a + 1)
-            assert dict(await sessions.open(new)) == {"a": 2, "b": 2}
-            more = [(await sessions.create(user="u"))[0].handle for _ in range(3)]
-            await sessions.create(user="another")
-            infos = await sessions.list("u")
-            assert sorted(each.handle for each in infos) == sorted([session.handle, *more])
-            assert infos[0].handle == session.handle, "the first to end first"
-            assert 3590 < infos[0].expires - infos[0].created <= 3600
-            assert infos[0].created <= infos[0].seen
-            assert await sessions.revoke(more[0])
-            assert not await sessions.revoke(more[0])
-            assert await sessions.revoke_all("u", keep=session.handle) == 2
-            assert [each.handle for each in await sessions.list("u")] == [session.handle]
-            assert await sessions.revoke_all("u") == 1
-            assert await sessions.list("u") == []
-            assert len(await sessions.list("another")) == 1
-            assert await sessions.open(new) is None
-
-    colour.run(scenario)
-
-
-def test_what_is_no_session(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Opening finds nothing, editing raises, saving raises and brings nothing back."""
-
-    async def scenario() -> None:
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            sessions = colour.of(layer.sessions)
-            session, cookie = await sessions.create({"a": 1})
-            for text in ("", "x", cookie[:-1], cookie + "a", cookie[:23] + "A" * 43, None):
-                assert await sessions.open(text) is None
-            await sessions.revoke(session.handle)
-            session["a"] = 2
-            with pytest.raises(SessionError):
-                await sessions.save(session)
-            with pytest.raises(SessionError):
-                async with colour.using(layer.sessions.edit(session.handle)):
-                    raise AssertionError
-            other, cookie = await sessions.create({"a": 1})
-            with pytest.raises(SessionError):
-                async with colour.using(layer.sessions.edit(other.handle)) as editable:
-                    editable["a"] = 2
-                    await sessions.revoke(other.handle)
-            assert await sessions.open(cookie) is None
-            for handle in ("", None, 1):
-                with pytest.raises(ConfigurationError):
-                    layer.sessions.edit(handle)  # type: ignore[arg-type]
-                with pytest.raises(ConfigurationError):
-                    await sessions.revoke(handle)
-
-    colour.run(scenario)
-
-
-def test_editing_that_fails(colour: Colour, topology: Topology, namespace: str) -> None:
-    """A block that raises stores nothing; in one that logs in, the new secret would reach nobody, so it may not."""
-
-    async def scenario() -> None:
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            sessions = colour.of(layer.sessions)
-            session, cookie = await sessions.create({"a": 1})
-            with pytest.raises(LookupError):
-                async with colour.using(layer.sessions.edit(session.handle)) as editable:
-                    editable["a"] = 2
-                    raise LookupError
-            for act in (lambda session: session.rotate(), lambda session: session.log_in("u")):
-                with pytest.raises(SessionError, match="reach nobody"):
-                    async with colour.using(layer.sessions.edit(session.handle)) as editable:
-                        act(editable)
-            assert dict(await sessions.open(cookie)) == {"a": 1}
-            async with colour.using(layer.sessions.edit(session.handle)) as editable:
-                editable.end()
-            assert await sessions.open(cookie) is None
-
-    colour.run(scenario)
-
-
-def test_two_who_edit(colour: Colour, topology: Topology, namespace: str) -> None:
-    """Nothing of either is lost, however often they cross."""
-
-    async def scenario() -> None:
-        async with colour.using(Layer(topology.url, namespace=namespace)) as layer:
-            sessions = colour.of(layer.sessions)
-            session, cookie = await sessions.create({"n": 0, "d": {}, "gone": 1})
-
-            async def work(name: str) -> None:
-                for number in range(8):
-                    async with colour.using(layer.sessions.edit(session.handle)) as editable:
-                        editable.change("n", lambda n: n + 1)
-                        editable["d"][f"{name}{number}"] = number
-                        editable.pop("gone", None)
-
-            failed = await colour.together(*[lambda name=name: work(name) for name in "abc"])  # type: ignore[misc]
-            assert failed == [None] * 3
-            found = await sessions.open(cookie)
-            assert (found["n"], len(found["d"]), "gone" in found) == (24, 24, False)
-
-    colour.run(scenario)
-
-
-def test_many_crossings_end(colour: Colour, layer: Layer) -> None:
-    """Whoever is overtaken again and again, at one datum or another in turn, is stored in the end."""
-
-    async def scenario() -> None:
-        session, cookie = layer.sessions.create({"a": 0, "b": 0})
-        late = layer.sessions.open(cookie)
-        assert late is not None
-        count = 0
-
-        async def overtake() -> None:
-            nonlocal count
-            count += 1
-            between._act = overtake if count < 40 else None
-            with layer.sessions.edit(session.handle) as editable:
-                editable["ab"[count % 2]] = count
-
-        between = Between(layer, Colour("async"), "session_save", overtake)
-        late["a"] = late["b"] = "late"
-        await layer.sessions.asave(late)
-        found = layer.sessions.open(cookie)
-        assert dict(found or {}) == {"a": "late", "b": "late"}
-        await layer.aclose()
-
-    if colour.is_async:
-        colour.run(scenario)
 
 
 @pytest.mark.parametrize("when", ["before", "entered", "saved"])
@@ -283,6 +98,46 @@ def test_more_sessions_than_are_looked_at_at_once(colour: Colour, topology: Topo
             assert await sessions.revoke_all("u", keep=kept.handle) == 5
             assert [await sessions.open(cookie) for cookie in more] == [None] * 5
             assert [each.handle for each in await sessions.list("u")] == [kept.handle]
+
+    colour.run(scenario)
+
+
+def test_sessions_behind_many_that_have_run_out(colour: Colour, layer: Layer) -> None:
+    """They are listed, too: who logs in a thousand times a day sees those that are there."""
+
+    async def scenario() -> None:
+        sessions = colour.of(layer.sessions)
+        session, _ = await sessions.create(user="u")
+        index = index_of(layer)
+        soon = int((session.created or 0) * 1000) + 10_000
+        for start in range(0, 1200, 100):
+            words = [word for number in range(start, start + 100) for word in (soon + number, f"gone{number}")]
+            ask(layer, "ZADD", index, *words, key=index)
+        assert [each.handle for each in await sessions.list("u")] == [session.handle]
+        await colour.of(layer).close()
+
+    colour.run(scenario)
+
+
+def test_the_index_gets_shorter_while_all_are_revoked(colour: Colour, layer: Layer) -> None:
+    """What others take out of it meanwhile, since it has run out, lets nobody be passed over."""
+
+    async def scenario() -> None:
+        sessions, index = colour.of(layer.sessions), index_of(layer)
+        first, _ = await sessions.create(user="u", absolute="1h")
+        soon = int((first.created or 0) * 1000) + 10_000
+        for start in range(0, 500, 100):
+            words = [word for number in range(start, start + 100) for word in (soon + number, f"gone{number}")]
+            ask(layer, "ZADD", index, *words, key=index)
+        cookies = [(await sessions.create(user="u"))[1] for _ in range(20)]
+
+        async def shorten() -> None:
+            ask(layer, "ZREM", index, *(f"gone{number}" for number in range(100)), key=index)
+
+        Between(layer, colour, "session_finish", shorten, after=True)
+        await sessions.revoke_all("u")
+        assert [await sessions.open(cookie) for cookie in cookies] == [None] * 20
+        await colour.of(layer).close()
 
     colour.run(scenario)
 
@@ -456,22 +311,3 @@ def test_users_with_odd_ids(layer: Layer, user: str) -> None:
     assert [each.handle for each in layer.sessions.list(user)] == [session.handle]
     assert layer.sessions.revoke_all(user) == 1
     assert len(layer.sessions.list("u")) == 1
-
-
-def test_what_was_dropped_is_told(layer: Layer) -> None:
-    """With the names of the data and the reason, never with values."""
-    events = told(layer, SessionDropped)
-    session, cookie = layer.sessions.create({"a": [1]})
-    one, two = layer.sessions.open(cookie), layer.sessions.open(cookie)
-    assert one is not None
-    assert two is not None
-    one["a"].append("secret value")
-    one["b"] = "secret value"
-    layer.sessions.revoke(session.handle)
-    with pytest.raises(SessionError):
-        layer.sessions.save(one)
-    layer.sessions.save(two)
-    assert [(each.handle, each.reason, sorted(each.names)) for each in events] == [
-        (session.handle, "ended", ["a", "b"])
-    ]
-    assert "secret value" not in repr(events)

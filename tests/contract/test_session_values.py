@@ -114,9 +114,7 @@ def test_an_order_that_is_assigned(layer: Layer) -> None:
 
 @pytest.mark.parametrize("frame", FRAMES, ids=range(len(FRAMES)))
 @pytest.mark.parametrize("signed", [False, True], ids=["plain", "signed"])
-def test_what_cannot_be_read(
-    frame: bytes, signed: bool, namespace: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_cannot_be_read(frame: bytes, signed: bool, namespace: str, caplog: pytest.LogCaptureFixture) -> None:
     """Who reads it gets an error, hooks and the log hear of it, never with the value; all else works, and it can go."""
     with Layer(f"memory://{namespace}", namespace=namespace, secret="s" * 32 if signed else None) as layer:
         events = told(layer, SessionUnreadable)
@@ -144,7 +142,7 @@ def test_what_cannot_be_read(
 
 @pytest.mark.parametrize("front", FRONTS[:2])
 def test_what_cannot_be_read_may_end_the_session(front: str, layer: Layer) -> None:
-    """With on_unreadable="end" the request begins with an empty one, and its cookie goes; else its reader gets an error."""
+    """With on_unreadable="end" a request begins with an empty one, and its cookie goes; else it gets an error."""
     colour = colour_of(front)
 
     async def scenario() -> None:
@@ -255,6 +253,20 @@ def test_a_function_sees_what_is_there(layer: Layer) -> None:
     with pytest.raises(KeyError):
         opened(layer, cookie).change("missing", lambda n: n)
     assert opened(layer, cookie).change("missing", lambda n: n + 1, 0) == 1
+
+
+def test_a_function_without_a_default_beside_one_who_deletes(layer: Layer) -> None:
+    """It never sees anything but values: there is none, and that is said as `change` says it."""
+    _, cookie = layer.sessions.create({"n": 1})
+    one, two = opened(layer, cookie), opened(layer, cookie)
+    seen: list[Any] = []
+    one.change("n", lambda n: (seen.append(n), 2)[1])
+    del two["n"]
+    layer.sessions.save(two)
+    with pytest.raises((KeyError, SessionError)):
+        layer.sessions.save(one)
+    assert set(map(type, seen)) == {int}
+    assert "n" not in opened(layer, cookie)
 
 
 def test_deleting_beside_others(layer: Layer) -> None:

@@ -205,7 +205,7 @@ def test_a_fork_leaves_what_runs_to_the_parent(standalone: Standalone, namespace
             return "of the child"
         child = os.fork()
         if child == 0:
-            held = layer.engine.idempotency._runs._renewals.of_length(0.3)
+            held = layer.engine.idempotency.runs._renewals.of_length(0.3)
             os._exit(0 if not held and work(2) == "of the child" else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         time.sleep(0.5)

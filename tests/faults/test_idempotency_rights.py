@@ -46,7 +46,7 @@ def test_the_rights_of_the_page_suffice(program: Program) -> None:
                 work(1)
             first = threads.submit(work, 2)
             early = layer.idempotent("work:{number}", wait=0.4)(work.__wrapped__)
-            until(lambda: layer.engine.idempotency._runs._renewals.of_length(0.15), "it runs")
+            until(lambda: layer.engine.idempotency.runs._renewals.of_length(0.15), "it runs")
             with pytest.raises(AlreadyRunning):
                 early(2)
             go.append(1)

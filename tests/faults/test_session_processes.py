@@ -1,14 +1,14 @@
-"""Processes that share sessions, one under uvicorn and one under gunicorn, over real HTTP: what one stores the other
-sees, and what is killed in the middle harms nobody."""
+"""Processes that share sessions, under uvicorn and gunicorn: what one stores the other sees; a death harms nobody."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -52,6 +52,15 @@ class Served:
         finally:
             connection.close()
 
+    def kill(self) -> None:
+        """End the server and its workers as ``kill -9`` does."""
+        pid = self.process.pid
+        workers = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        self.process.kill()
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+
 
 @dataclass(slots=True)
 class Browser:
@@ -88,7 +97,6 @@ def shared(folder: Path) -> Iterator[Shared]:
         both = Shared(redis, control)
         for name, words in SERVERS.items():
             program = Process(name, folder / name)
-            stack.callback(program.kill)
             port = free_port()
             settings = [
                 f"HOLDFAST_TEST_URL={redis.url}",
@@ -97,6 +105,7 @@ def shared(folder: Path) -> Iterator[Shared]:
             ]
             program.start(["env", *settings, sys.executable, "-m", *(word.format(port=port) for word in words)])
             both.servers.append(Served(port, program))
+            stack.callback(program.terminate)
         for server in both.servers:
             until(lambda server=server: _is_up(server), "a server answers or ends")  # type: ignore[misc]
             assert server.process.running, server.process.written()
@@ -159,7 +168,7 @@ def test_a_process_is_killed(tmp_path: Path, dying: int) -> None:
 
             work = [pool.submit(count, number) for number in range(60)]
             until(lambda: len(promised) >= 10, "some have been answered")
-            doomed.process.kill()
+            doomed.kill()
             for each in work:
                 each.result(60)
             for broken in (hanging, streaming):

@@ -42,6 +42,8 @@ class SessionActor:
         """Handles of the sessions that it ends."""
         self.given: set[str] = set()
         """Handles in its cookies."""
+        self.loaded: set[str] = set()
+        """Handles of the sessions that it has loaded: of two cookies the first that is one."""
 
     def step(self) -> None:
         """Go on to the next wait, or to the end."""

@@ -14,7 +14,7 @@ from holdfast.core.session import Session
 from holdfast.errors import SessionError
 from holdfast.policy.session_cookie import parse_id
 from holdfast.wsgi import SessionMiddleware as WsgiSessions
-from support.http_clients import environ_of, scope_of
+from support.http_clients import AppError, environ_of, scope_of
 from support.model.broken import Broken
 from support.session_actors import SessionActor, TaskActor, ThreadActor
 from support.session_world import SessionWorld
@@ -24,10 +24,6 @@ ABSOLUTE: Final = 130.0
 _OWN: Final = ("own", "cart", "tree", "uncart", "count", "last", "list", "del last", "del cart")
 _ENDINGS: Final = ("", "", "", "", "rotate", "rotate", "log_in", "log_in", "log_in", "end", "clear and write", "longer")
 _ODD: Final = ("", "x", "..", "a" * 66, "é" * 22 + "." + "b" * 43, "{}" * 11 + "." + "c" * 43, "z" * 9000)
-
-
-class AppFails(Exception):
-    """What some apps raise."""
 
 
 class Browser:
@@ -99,7 +95,7 @@ class Play:
 
     def _check(self, actor: SessionActor) -> None:
         error = actor.error
-        if error is None or isinstance(error, AppFails | asyncio.CancelledError):
+        if error is None or isinstance(error, AppError | asyncio.CancelledError):
             return
         if isinstance(error, SessionError) and (actor.refused == "ended" or "no such session" in str(error)):
             return
@@ -136,7 +132,7 @@ class Play:
         for what in plan:
             yield
             if what == "fail":
-                raise AppFails
+                raise AppError
             if what in _OWN:
                 _act(actor, session, what, number)
             else:

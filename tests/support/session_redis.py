@@ -33,6 +33,16 @@ def _hset(fields: Hash, *words: Any) -> int:
     return len(words) // 2
 
 
+def _zadd(scores: Hash, *words: Any) -> int:
+    *options, score, member = words
+    value = float(score)
+    if b"GT" in options:
+        value = max(value, scores.get(member, value))
+    new = member not in scores
+    scores[member] = value
+    return int(new)
+
+
 def _hdel(fields: Hash, *names: bytes) -> int:
     return sum(fields.pop(name, None) is not None for name in names)
 
@@ -43,6 +53,7 @@ _HANDLERS: Final[dict[bytes, Callable[..., Any]]] = {
     b"HGETALL": _hgetall,
     b"HSET": _hset,
     b"HDEL": _hdel,
+    b"ZADD": _zadd,
 }
 
 

@@ -119,3 +119,19 @@ async def _ask_wsgi(*words: Any, **more: Any) -> Got:
 
 def _fields(returned: object) -> list[tuple[str, str]]:
     return list(returned) if isinstance(returned, Says) else []
+
+
+def put(**values: Any) -> Act:
+    """Return an app that assigns."""
+    return lambda session: session.update(values)
+
+
+def flags(cookie: str | None) -> set[str]:
+    """Return the attributes of a Set-Cookie, in lower case."""
+    assert cookie is not None
+    return {part.strip().lower() for part in cookie.split(";")[1:]}
+
+
+def index_of(layer: Layer, user: str = "u") -> str:
+    """Return the key of a user's index."""
+    return layer.engine.caching.names.session_user(user)[0]

@@ -105,10 +105,7 @@ class SessionWorld:
             if self.leaping and chance.random() < self.leaping:
                 self.time += chance.choice(_LEAPS)
                 self.say("time passes")
-            if chance.random() < self.restless:
-                actor = chance.choice(self.actors)
-            else:
-                actor = max(self.actors, key=_rank)
+            actor = chance.choice(self.actors) if chance.random() < self.restless else max(self.actors, key=_rank)
             self.step(actor)
         self.broken("error", f"no end after {_MOST_STEPS} steps")
 
@@ -136,7 +133,9 @@ class SessionWorld:
         self.books.before(self.time)
         reply = self.redis.execute(command)
         if self.verbose:
-            self.say("   ", actor.name, command.name, *[str(word)[:22] for word in command.words[3:9]], "->", str(reply)[:60])
+            self.say(
+                "   ", actor.name, command.name, *[str(word)[:22] for word in command.words[3:9]], "->", str(reply)[:60]
+            )
         self.books.executed(command, reply, actor, self.time)
         return reply
 

@@ -18,6 +18,7 @@ from werkzeug.test import TestResponse
 
 from holdfast import ConfigurationError, Layer, SessionError
 from holdfast.flask import Holdfast, HoldfastSession, HoldfastSessionInterface
+from holdfast.flask import session as typed_session
 from support.standalone import Standalone
 
 VALUES: dict[str, Any] = {
@@ -418,3 +419,16 @@ def test_the_interface_stands_for_itself(layer: Layer) -> None:
         assert (found.handle != "", found["a"]) == (True, "/")
     with pytest.raises(ConfigurationError, match="no option 'idel'"):
         HoldfastSessionInterface(layer, idel="1h")
+
+
+def test_the_typed_session_is_flasks_own(app: Flask, client: FlaskClient) -> None:
+    """One object under two names: what is written by one is read by the other."""
+    assert typed_session is session
+
+    @app.post("/cart/<item>")
+    def add(item: str) -> list[str]:
+        typed_session.change("cart", lambda cart: [*cart, item], [])
+        return session["cart"]  # type: ignore[no-any-return]
+
+    assert client.post("/cart/teapot").json == ["teapot"]
+    assert client.post("/cart/kettle").json == ["teapot", "kettle"]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
+import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
+from starlette.middleware.sessions import SessionMiddleware as OtherSessions
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
@@ -24,10 +26,12 @@ from holdfast import (
     Layer,
     LockNotAcquired,
     RateLimited,
+    Session,
     configure,
 )
 from holdfast import defaults as layers
-from holdfast.starlette import exception_handlers, find_route, install, lifespan
+from holdfast.asgi import SessionMiddleware
+from holdfast.starlette import exception_handlers, find_route, install, lifespan, session_of
 from support.asgi_client import AsgiClient
 
 
@@ -300,3 +304,94 @@ def test_the_route_of_a_request_can_be_asked_for() -> None:
     app = Starlette(routes=[Route("/items/{item_id:int}", lambda request: None)])
     scope = {"type": "http", "method": "GET", "path": "/items/7", "headers": [], "app": app}
     assert find_route(scope) == "/items/{item_id}"
+
+
+def _visited(namespace: str, seen: list[Any]) -> Any:
+    """Return an app with sessions that notes what `session_of` returns, and whether that is what Starlette has."""
+
+    async def view(request: Request) -> PlainTextResponse:
+        seen.append((session_of(request), request.session))
+        return PlainTextResponse("seen")
+
+    async def socket(websocket: WebSocket) -> None:
+        seen.append((session_of(websocket), websocket.session))
+        await websocket.close()
+
+    app = Starlette(routes=[Route("/", view), Route("/exempt", view), WebSocketRoute("/", socket)])
+    return SessionMiddleware(app, layer=Layer(namespace=namespace), exempt=["/exempt"])
+
+
+def test_the_session_is_that_of_the_request(namespace: str) -> None:
+    """It has its own type, and the response says that it depends on it."""
+    seen: list[Any] = []
+    got = AsgiClient(_visited(namespace, seen)).get("/")
+    (found, same), *_ = seen
+    assert isinstance(found, Session)
+    assert found is same
+    assert (got.headers["vary"], got.headers["cache-control"]) == ("Cookie", "private")
+
+
+def test_to_ask_for_the_session_is_to_look_at_it(namespace: str) -> None:
+    """Before a datum is read, a response is no longer for everybody."""
+
+    async def view(request: Request) -> PlainTextResponse:
+        session_of(request)
+        return PlainTextResponse("a page for whoever asks")
+
+    app = SessionMiddleware(Starlette(routes=[Route("/", view)]), layer=Layer(namespace=namespace))
+    assert AsgiClient(app).get("/").headers["vary"] == "Cookie"
+
+
+def test_a_websocket_has_its_session(namespace: str) -> None:
+    """The one of its handshake."""
+    seen: list[Any] = []
+
+    async def scenario() -> None:
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        scope = {"type": "websocket", "path": "/", "query_string": b"", "headers": [], "subprotocols": []}
+        await _visited(namespace, seen)(scope, receive, send)
+
+    asyncio.run(scenario())
+    ((found, same),) = seen
+    assert isinstance(found, Session)
+    assert found is same
+
+
+def test_without_a_session_of_ours_it_says_what_to_do(namespace: str) -> None:
+    """Without the middleware, where a path is exempt, and where the middleware is another one."""
+
+    async def view(request: Request) -> PlainTextResponse:
+        session_of(request)
+        return PlainTextResponse("unreachable")
+
+    bare = Starlette(routes=[Route("/", view)])
+    with pytest.raises(ConfigurationError, match="SessionMiddleware"):
+        AsgiClient(bare).get("/")
+    with pytest.raises(ConfigurationError, match="SessionMiddleware"):
+        AsgiClient(_visited(namespace, [])).get("/exempt")
+    with pytest.raises(ConfigurationError, match="SessionMiddleware"):
+        AsgiClient(OtherSessions(bare, secret_key="x")).get("/")
+
+
+def test_in_fastapi_the_session_is_a_dependency(namespace: str) -> None:
+    """It is no parameter of the request, and none in OpenAPI."""
+    app = FastAPI()
+    app.add_middleware(SessionMiddleware, layer=Layer(namespace=namespace))
+
+    @app.post("/cart/{item}")
+    async def add(item: str, session: Annotated[Session, Depends(session_of)]) -> list[str]:
+        return session.change("cart", lambda cart: [*cart, item], [])  # type: ignore[no-any-return]
+
+    async def scenario() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as client:
+            assert (await client.post("/cart/teapot")).json() == ["teapot"]
+            assert (await client.post("/cart/kettle")).json() == ["teapot", "kettle"]
+
+    asyncio.run(scenario())
+    (described,) = app.openapi()["paths"]["/cart/{item}"]["post"]["parameters"]
+    assert described["name"] == "item"

@@ -33,7 +33,14 @@ def field_adder(send: Send, fields: RawPairs) -> Send:
         return send
 
     def relay(message: Message) -> Awaitable[None]:
-        return send(add_fields(message, fields) if message["type"] == "http.response.start" else message)
+        if message["type"] != "http.response.start":
+            return send(message)
+        raw = [*message.get("headers", ())]
+        for name, _ in raw:
+            if name[0] in _INITIALS and name.lower().startswith(_STARTS):
+                return send(message)
+        raw += fields
+        return send({**message, "headers": raw})
 
     return relay
 

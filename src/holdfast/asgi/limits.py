@@ -12,7 +12,8 @@ from holdfast.asgi.http_scopes import Scope
 from holdfast.asgi.limit_relay import HeldReceive, HeldSend, field_adder
 from holdfast.asgi.limit_sockets import Socket, refuse_socket
 from holdfast.asgi.requests import ScopeRequest
-from holdfast.asgi.routes import find_route
+from holdfast.asgi.routes import find_route, has_routes
+from holdfast.errors import ConfigurationError
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
 from holdfast.web.edge_limits import EdgeLimits
@@ -76,7 +77,10 @@ class RateLimitMiddleware:
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[RateLimitOptions]) -> None:
         self.app = app
         self._limits = EdgeLimits(layer, options, finds_routes=True)
-        self._find_route = self._limits.plan.route or partial(find_route, app=app)
+        plan = self._limits.plan
+        self._find_route = plan.route or partial(find_route, app=app)
+        self._asks_routes = plan.route is None and any(rule.needs_route for rule in plan.rules)
+        """Whether it is still to be seen that somebody can tell the route of a request."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer a request that is admitted, and refuse any other."""
@@ -87,7 +91,7 @@ class RateLimitMiddleware:
         if kind != "http":
             await self.app(scope, receive, send)
             return
-        admission = await self._limits.aadmit(ScopeRequest(scope, self._find_route))
+        admission = await self._limits.aadmit(self._request_of(scope))
         if admission is None:
             await self.app(scope, receive, send)
             return
@@ -104,9 +108,17 @@ class RateLimitMiddleware:
         finally:
             await held.finish()
 
+    def _request_of(self, scope: Scope) -> ScopeRequest:
+        if self._asks_routes:
+            if not has_routes(scope, self.app):  # then its rules would be about no request at all
+                msg = "routes=, per_route= and by='route' need route= here: this app has no routes that can be asked"
+                raise ConfigurationError(msg)
+            self._asks_routes = False
+        return ScopeRequest(scope, self._find_route)
+
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app open a websocket that is admitted."""
-        admission = await self._limits.aadmit(ScopeRequest(scope, self._find_route))
+        admission = await self._limits.aadmit(self._request_of(scope))
         if isinstance(admission, Answer):
             await refuse_socket(scope, receive, send, admission)
             return

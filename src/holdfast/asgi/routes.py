@@ -38,6 +38,16 @@ def find_route(scope: Scope, app: Any = None) -> str | None:
     return found[1] or "/"
 
 
+def has_routes(scope: Scope, app: Any = None) -> bool:
+    """Say whether anybody can be asked for the route of a request.
+
+    Args:
+        scope: of the request.
+        app: see `find_route`.
+    """
+    return bool(_routes_of(scope.get("app")) or _routes_of(app) or scope.get("route"))
+
+
 def _routes_of(app: Any) -> Iterable[Any]:
     """Return the routes of an app, also behind middleware that calls what it wraps `app`."""
     for _ in range(_DEEPEST):

@@ -29,7 +29,7 @@ from redis.retry import Retry
 
 from holdfast.backend.failures import connect_failure
 from holdfast.backend.topology import Address, Topology
-from holdfast.commands import Word
+from holdfast.commands import Command, Word
 from holdfast.errors import ConfigurationError
 
 INCOMPLETE: Any = object()
@@ -49,6 +49,16 @@ def pack(words: tuple[Word, ...]) -> bytes:
         if type(word) is int:
             return _pack(tuple([str(each) if type(each) is int else each for each in words]))
     return _pack(words)
+
+
+def pack_command(command: Command) -> bytes:
+    """Return a command as it goes over the wire; of one that is sent again and again that is worked out once."""
+    kept = command.packed
+    if kept is None:
+        return pack(command.words)
+    if not kept:
+        kept.append(pack(command.words))
+    return kept[0]
 
 
 _TIMEVAL = struct.Struct("@ll")

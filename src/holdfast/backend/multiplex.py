@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack
+from holdfast.backend.connections import INCOMPLETE, has_arrived, new_reader, pack, pack_command
 from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import How, WireBroken, too_late
 from holdfast.backend.waiting import Batch, Hurried, Room, Shared
@@ -102,7 +102,7 @@ class Multiplex(asyncio.Protocol):
     def _put(self, command: Command, deadline: Deadline | None) -> asyncio.Future[Reply]:
         future: asyncio.Future[Reply] = self._loop.create_future()
         if command.words[0] != "GET":
-            self._submit(pack(command.words), (future,))
+            self._submit(pack_command(command), (future,))
         elif (number := self._unsent_gets.get(command.words[1])) is not None:
             self._share(number, future)
         else:

@@ -20,7 +20,15 @@ from weakref import finalize
 
 import hiredis
 
-from holdfast.backend.connections import INCOMPLETE, new_reader, pack, receive_within, wait_in_kernel, watch
+from holdfast.backend.connections import (
+    INCOMPLETE,
+    new_reader,
+    pack,
+    pack_command,
+    receive_within,
+    wait_in_kernel,
+    watch,
+)
 from holdfast.backend.deadline import Deadline
 from holdfast.backend.failures import WireBroken, too_late
 from holdfast.commands import Command, Reply
@@ -88,7 +96,7 @@ class SocketWire:
 
     def ask(self, command: Command, deadline: Deadline | None = None) -> Reply:
         """Send one command and return its reply; an error reply is a value."""
-        self._send(pack(command.words), deadline, whole=True)
+        self._send(pack_command(command), deadline, whole=True)
         reply = INCOMPLETE
         while reply is INCOMPLETE:
             self._receive(self._timeout, deadline)

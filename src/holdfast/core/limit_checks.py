@@ -6,9 +6,11 @@ On a cluster, buckets that lie in several slots get one script for each slot, se
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
 
 from holdfast.commands import Command, Reply, Word
 from holdfast.core.records import Tally
@@ -90,15 +92,20 @@ Instants: TypeAlias = dict[str, tuple[int, int]]
 """By the key of a bucket, in microseconds of its server's clock."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """Where and when a hit was charged. A decision shows that it was, not how."""
+class Charge(msgspec.Struct, frozen=True):
+    """Where and when a hit was charged. A decision shows that it was, not how.
 
-    check: Check = field(repr=False)
-    rule: Rule = field(repr=False)
-    cost: int = field(repr=False)
-    answer: Sequence[int] | Sequence[Charged] = field(repr=False)
+    Every hit makes one, so it is of the kind that is made fastest.
+    """
+
+    check: Check
+    rule: Rule
+    cost: int
+    answer: Sequence[int] | Sequence[Charged]
     """What the script answered; what is said of each bucket where several scripts did."""
+
+    def __repr__(self) -> str:
+        return "Charge()"
 
     def instants(self, actual: int) -> Instants:
         """Return when each bucket was charged, and since when units beyond `actual` do not count fully any more.

@@ -28,6 +28,10 @@ from holdfast.scripts import limits as scripts
 
 Answer: TypeAlias = list[Any]
 """What the script answers: admitted or not, when, then wait, remaining and reset of each bucket."""
+_MOST_KNOWN: Final = 4096
+"""Commands that are remembered."""
+_LONGEST_KNOWN: Final = 300
+"""Characters of the keys in one that is."""
 _TRY_AGAIN: Final = 1.0
 """Seconds after which who was refused for want of Redis may try again."""
 
@@ -49,6 +53,7 @@ class Limiting:
         self.denials = denials
         self.local = local
         self._apart = Apart(recorder, denials)
+        self._commands: dict[tuple[object, ...], Command] = {}
 
     def known(self, check: Check, cost: int, rule: Rule, now: float, patience: float = 0.0) -> LimitDecision | None:
         """Return the refusal of a hit if this process knows it; None if Redis has to be asked.
@@ -93,11 +98,10 @@ class Limiting:
                 charged = await self._apart.charge(port, check, cost, rule)
                 answer: Answer = [int(all(each.admitted for each in charged)), 0, *figures_of(charged)]
             else:
-                answer, charged = await port.call(_command(check, cost, rule, patience)), None
+                answer, charged = await port.call(self._command(check, cost, rule, patience)), None
         except BackendError as error:
             return self._without_redis(check, cost, rule, asked, patience, error)
-        asking = Asking(generation, asked, port.monotonic())
-        return self._judge(check, cost, rule, patience, answer, asking, charged)
+        return self._judge(port, check, cost, rule, patience, answer, generation, asked, charged)
 
     def hit_now(self, port: BlockingPort, check: Check, cost: int, rule: Rule) -> LimitDecision:
         """Do what `hit` does without patience, and without its coroutines: they take a sixth of a hit's time."""
@@ -105,19 +109,35 @@ class Limiting:
             return drive(self.hit(port, check, cost, rule))[0]
         generation, asked = self.denials.generation, port.monotonic()
         try:
-            answer: Answer = port.call_now(_command(check, cost, rule, 0.0))
+            answer: Answer = port.call_now(self._command(check, cost, rule, 0.0))
         except BackendError as error:
             return self._without_redis(check, cost, rule, asked, 0.0, error)[0]
-        return self._judge(check, cost, rule, 0.0, answer, Asking(generation, asked, port.monotonic()))[0]
+        return self._judge(port, check, cost, rule, 0.0, answer, generation, asked)[0]
+
+    def _command(self, check: Check, cost: int, rule: Rule, patience: float) -> Command:
+        """Return what asks Redis. The same clients come again, and the same is sent for them: it is made once."""
+        constants = check.buckets.constants
+        known = check.keys, constants, cost, patience, rule.budget
+        command = self._commands.get(known)
+        if command is None:
+            wait = int(patience * MILLION)
+            command = scripts.hit(check.buckets.hit, check.keys, constants, cost=cost, wait=wait, patience=rule.budget)
+            if sum(map(len, check.keys)) <= _LONGEST_KNOWN:
+                if len(self._commands) >= _MOST_KNOWN:
+                    self._commands.clear()
+                command = self._commands[known] = command._replace(packed=[])
+        return command
 
     def _judge(
         self,
+        port: Port,
         check: Check,
         cost: int,
         rule: Rule,
         patience: float,
         answer: Answer,
-        asking: Asking,
+        generation: int,
+        asked: float,
         charged: list[Charged] | None = None,
     ) -> tuple[LimitDecision, float]:
         """Return what an answer means, and remember a refusal."""
@@ -129,7 +149,7 @@ class Limiting:
                 True, policies, False, rule.shadow, cost, Charge(check, rule, cost, charged or answer)
             ), wait
         decision = LimitDecision(False, policies, False, rule.shadow, cost)
-        self._remember(check, decision, asking)
+        self._remember(check, decision, Asking(generation, asked, port.monotonic()))
         return self._refuse_or_wait(check, decision, rule, patience)
 
     def _refuse_or_wait(
@@ -214,14 +234,3 @@ class Limiting:
         if rule.shadow:
             return LimitDecision(True, decision.policies, decision.degraded, True, decision.cost)
         return decision
-
-
-def _command(check: Check, cost: int, rule: Rule, patience: float) -> Command:
-    return scripts.hit(
-        check.buckets.hit,
-        check.keys,
-        check.buckets.constants,
-        cost=cost,
-        wait=int(patience * MILLION),
-        patience=rule.budget,
-    )

@@ -85,7 +85,8 @@ class Session(SessionState, MutableMapping[str, Any]):
     # What it holds.
 
     def __getitem__(self, name: str) -> Any:
-        self._accessed = True
+        if not self._accessed:
+            self.look()
         if self._load is not None:
             self.fetch(self._load)
         if name in self._values:
@@ -252,7 +253,8 @@ class Session(SessionState, MutableMapping[str, Any]):
             self.wanted.lasts = seconds(absolute, "absolute")
 
     def _need(self) -> None:
-        self._accessed = True
+        if not self._accessed:
+            self.look()
         if self._load is not None:
             self.fetch(self._load)
 

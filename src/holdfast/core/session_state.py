@@ -5,6 +5,7 @@ This is the half of `Session` that the rest of holdfast uses. Nothing here asks 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -16,6 +17,8 @@ from holdfast.policy.frame import ID_OFFSET, ID_SIZE, Unreadable
 from holdfast.policy.merging import merge
 from holdfast.policy.roundtrip import difference
 from holdfast.scripts.sessions import ABSENT, ANY
+
+_log = logging.getLogger("holdfast")
 
 _SETTLED: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None), bytes})
 """Types of values that nobody can change inside."""
@@ -172,6 +175,12 @@ class SessionState:
         self.known = known
         self._frames = frames
 
+    def look(self) -> None:
+        """Note that somebody looks at it for the first time."""
+        self._accessed = True
+        if self._closed:
+            _log.warning("a session was looked at first when its response had begun, which does not say so to caches")
+
     def fetch(self, load: Callable[[Any], None]) -> None:
         """Load it now, for somebody who looks at it."""
         try:
@@ -267,6 +276,9 @@ class SessionState:
             return ours
         if changers is None:
             return merge(base, ours, found)
+        if found is MISSING and changers[0][1] is MISSING:
+            msg = f"the session's {name!r} was deleted meanwhile, and change() has no default for it"
+            raise SessionError(msg)
         alone = _applied(changers, base)
         if difference(alone, ours) is None:
             return _applied(changers, found)

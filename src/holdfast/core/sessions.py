@@ -17,12 +17,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 from holdfast._missing import MISSING
 from holdfast.codec import Codec
+from holdfast.commands import Command
 from holdfast.core.records import Recorder
 from holdfast.core.session import Session
+from holdfast.core.session_index import SessionIndex
 from holdfast.core.session_state import Known, frame_key, id_of
 from holdfast.errors import BackendError, SessionError
 from holdfast.events import SessionDropped, SessionUnreadable
-from holdfast.policy.keys import guard
 from holdfast.policy.names import Names
 from holdfast.policy.session_cookie import HANDLE_SIZE, SECRET_SIZE, digest
 from holdfast.port import Port
@@ -43,12 +44,8 @@ _CROWD: Final = 8
 """Rounds after which there is a crowd."""
 _PAUSE: Final = 0.01
 """Seconds that each round then waits at most."""
-_MARKED: Final = 3600.0
-"""Seconds for which a log-in can find out that all sessions were revoked meanwhile: far longer than one takes."""
-_MARGIN: Final = 60.0
-"""Seconds that the place in the index outlives a session."""
-_AT_ONCE: Final = 500
-"""Sessions of a user that are looked at together."""
+_MOST_KNOWN: Final = 4096
+"""Visitors whose commands are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +65,8 @@ class Saved(NamedTuple):
     kind: Literal["nothing", "created", "saved", "ended", "dropped"]
     cookie: str = ""
     """What the visitor has to be given: the session is new, or has a new secret."""
-
-
-class SessionInfo(NamedTuple):
-    """A session as its user may see it in a list of devices."""
-
-    handle: str
-    created: float
-    """Unix seconds of the server."""
-    seen: float
-    """When it was used last, to within a tenth of its idle time."""
-    expires: float
-    """When it ends whatever happens."""
+    lasts: float | None = None
+    """Seconds that it lasts whatever happens, if that is new."""
 
 
 class SessionKeeping:
@@ -88,6 +75,8 @@ class SessionKeeping:
     def __init__(self, names: Names, recorder: Recorder) -> None:
         self._names = names
         self._recorder = recorder
+        self.index = SessionIndex(names)
+        self._loads: dict[tuple[str, str], Command] = {}
 
     def failed(self, what: str, error: BackendError) -> None:
         """Count and tell that Redis could not be used for a session."""
@@ -105,8 +94,7 @@ class SessionKeeping:
         Raises:
             BackendError: Redis could not be asked.
         """
-        proof = digest(secret) if secret else ""
-        kind, *found = await port.call(scripts.load(self._names.session(handle), proof))
+        kind, *found = await port.call(self._load_command(handle, secret))
         if kind != _LOADED:
             session.found_nothing()
             session.unkept = "superseded" if kind == _SUPERSEDED else ""
@@ -117,6 +105,17 @@ class SessionKeeping:
         session.loaded(Known(handle, secret, user.decode() if user else "", raw=frames), frames)
         session.unreadable = self._tell_unreadable
         return True
+
+    def _load_command(self, handle: str, secret: str) -> Command:
+        """Return what loads a session. The same visitors come again, and the same is sent for them: it is made once."""
+        command = self._loads.get((handle, secret))
+        if command is None:
+            command = scripts.load(self._names.session(handle), digest(secret) if secret else "")
+            if len(handle) == HANDLE_SIZE:
+                if len(self._loads) >= _MOST_KNOWN:
+                    self._loads.clear()
+                command = self._loads[handle, secret] = command._replace(packed=[])
+        return command
 
     def _tell_unreadable(self, handle: str, name: str, reason: str) -> None:
         _log.warning("the datum %r of a session cannot be read: %s", name, reason)
@@ -147,7 +146,7 @@ class SessionKeeping:
             # Whoever has loaded it may end it, even if it has a new secret since: a log-out is never lost.
             gone, *user = await port.call(scripts.finish(self._names.session(known.handle)))
             if gone and user[0]:
-                await self._leave(port, user[0].decode(), known.handle)
+                await self.index.leave(port, user[0].decode(), known.handle)
             session.wanted.ended.pop(0)
         return ended
 
@@ -170,7 +169,7 @@ class SessionKeeping:
         idle, lasts = wanted.idle or terms.idle, wanted.lasts or terms.absolute
         frames = _encoded(port, codec, handle, values)
         user = wanted.user or ""
-        mark = await self._enter(port, user, handle, lasts)
+        mark = await self.index.enter(port, user, handle, lasts)
         data = {f".{name}": frame for name, frame in frames.items() if frame is not None}
         command = scripts.create(
             self._names.session(handle), digest(secret), idle=idle, lasts=lasts, user=user, data=data
@@ -179,12 +178,12 @@ class SessionKeeping:
         if not created:
             raise SessionError("a session of that name is there already: random numbers repeat themselves here")
         known = Known(handle, secret, user, (now / 1000, now / 1000 + lasts, idle))
-        if not await self._is_marked_as(port, user, handle, mark):
+        if not await self.index.has(port, user, handle, mark):
             await port.call(scripts.finish(self._names.session(handle)))
             return self._drop(session, "revoked", otherwise)
         session.known, session.unkept = known, ""
         session.saved(frames, values)
-        return Saved("created", f"{handle}.{secret}")
+        return Saved("created", f"{handle}.{secret}", lasts)
 
     async def _change(self, port: Port, session: Session, codec: Codec, terms: Terms, values: dict[str, Any]) -> Saved:
         known, wanted = session.known, session.wanted
@@ -201,7 +200,7 @@ class SessionKeeping:
         )
         lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now())
         user = wanted.user if wanted.user is not None else known.user if wanted.lasts else ""
-        mark = await self._enter(port, user, known.handle, lasts)
+        mark = await self.index.enter(port, user, known.handle, lasts)
         kind, told, frames = await self._store(port, session, codec, turn, values)
         if kind == _REPLACED and not wanted.user:
             # Another request has given it a new secret, which the visitor gets from there.
@@ -213,8 +212,8 @@ class SessionKeeping:
         if owner and (wanted.user or wanted.lasts) and (ends - now) / 1000 > (lasts if user == owner.decode() else 0.0):
             # Another request has made it last longer, or somebody's, meanwhile.
             user = owner.decode()
-            mark = await self._enter(port, user, known.handle, (ends - now) / 1000)
-        before = known.user
+            mark = await self.index.enter(port, user, known.handle, (ends - now) / 1000)
+        before, is_longer = known.user, bool(wanted.lasts)
         if secret:
             known.secret = secret
         if wanted.user is not None:
@@ -222,12 +221,13 @@ class SessionKeeping:
         known.expire(wanted.idle, now / 1000 + wanted.lasts if wanted.lasts else None)
         session.saved(frames, values)
         if before and before != known.user:
-            await self._leave(port, before, known.handle)
-        if not await self._is_marked_as(port, user, known.handle, mark):
+            await self.index.leave(port, before, known.handle)
+        if not await self.index.has(port, user, known.handle, mark):
             await port.call(scripts.finish(self._names.session(known.handle)))
             session.known = Known()
             return Saved("ended")
-        return Saved("saved", f"{known.handle}.{known.secret}" if secret else "")
+        left = (ends - now) / 1000 if secret or is_longer else None
+        return Saved("saved", f"{known.handle}.{known.secret}" if secret else "", left)
 
     async def _store(
         self, port: Port, session: Session, codec: Codec, turn: Turn, values: dict[str, Any]
@@ -280,63 +280,6 @@ class SessionKeeping:
             self._recorder.emit(SessionDropped(session.known.handle, why, names))
         return Saved("dropped") if names else otherwise
 
-    async def revoke(self, port: Port, handle: str) -> bool:
-        """End a session by its handle; say whether there was one."""
-        gone, *user = await port.call(scripts.finish(self._names.session(handle)))
-        if gone and user[0]:
-            await self._leave(port, user[0].decode(), handle)
-        return bool(gone)
-
-    async def revoke_all(self, port: Port, user: str, keep: str) -> int:
-        """End all sessions of a user but one; return how many there were."""
-        index, mark = self._user(user)
-        await port.call(scripts.make_mark(mark, port.token(), _MARKED))
-        count = passed = 0
-        while True:
-            found = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE, passed))]
-            if not found:
-                return count
-            handles = [handle for handle in found if handle != keep]
-            replies = await port.pipeline([scripts.finish(self._names.session(handle), user) for handle in handles])
-            # What was not the user's stays in the index: it may be about to be, by a log-in that began after this.
-            ended = [handle for handle, reply in zip(handles, replies, strict=True) if reply[0]]
-            count += len(ended)
-            passed += len(found) - len(ended)
-            if ended:
-                await port.call(scripts.leave(index, ended))
-
-    async def sessions_of(self, port: Port, user: str) -> list[SessionInfo]:
-        """Return the sessions of a user, at most 500, the first to end first."""
-        index, _ = self._user(user)
-        handles = [each.decode() for each in await port.call(scripts.entered(index, _AT_ONCE))]
-        if not handles:
-            return []
-        replies = await port.pipeline([scripts.describe(self._names.session(handle)) for handle in handles])
-        return [
-            _info(handle, reply) for handle, reply in zip(handles, replies, strict=True) if reply and _of(reply, user)
-        ]
-
-    def _user(self, user: str) -> tuple[str, str]:
-        return self._names.session_user(guard(user, "a session's user"))
-
-    async def _enter(self, port: Port, user: str, handle: str, lasts: float) -> bytes | str | None:
-        if not user:
-            return None
-        # The session is stored a little later, and must not outlive its place in the index.
-        reply: bytes | str = await port.call(scripts.enter(*self._user(user), handle, lasts + _MARGIN))
-        return reply
-
-    async def _is_marked_as(self, port: Port, user: str, handle: str, mark: bytes | str | None) -> bool:
-        """Say whether the sessions of a user were not revoked since `mark` was read, and this one is in their index."""
-        if mark is None:
-            return True
-        index, key = self._user(user)
-        found, score = await port.pipeline([scripts.mark(key), scripts.rank(index, handle)])
-        return bool((found or b"") == (mark or b"")) and score is not None
-
-    async def _leave(self, port: Port, user: str, handle: str) -> None:
-        await port.call(scripts.leave(self._user(user)[0], [handle]))
-
 
 def _note_user(session: Session, name: str | None) -> None:
     """Let a session become that of whom one of its data names."""
@@ -365,13 +308,3 @@ def _random(port: Port, size: int) -> str:
     while len(text) < size:
         text += port.token()
     return text[:size]
-
-
-def _of(reply: Any, user: str) -> bool:
-    return bool(reply[0].decode() == user)
-
-
-def _info(handle: str, reply: Any) -> SessionInfo:
-    _, created, ends, idle, left, now = reply
-    seen = min(now, now + left - float(idle))
-    return SessionInfo(handle, float(created) / 1000, seen / 1000, float(ends) / 1000)

@@ -89,7 +89,7 @@ class Shelf:
         """
         found: dict[str, Found] = {}
         for chunk in chunks(list(dict.fromkeys(names))):
-            read = await self._bypassing(self._read(port, chunk))
+            read = await self._bypassing("MGET", self._read(port, chunk))
             for index, name in enumerate(chunk):
                 if read is None:
                     found[name] = self._missed(self._key(name, ""), "unavailable")
@@ -99,7 +99,7 @@ class Shelf:
 
     async def has(self, port: Port, name: str) -> bool:
         """Say whether there is something under a name."""
-        done = await self._bypassing(self._do(port, lambda given: [scripts.exists(self._key(name, given))]))
+        done = await self._bypassing("EXISTS", self._do(port, lambda given: [scripts.exists(self._key(name, given))]))
         return done is not None and bool(done[1][0])
 
     async def put_many(self, port: Port, values: Mapping[str, object], ttl: float) -> list[str]:
@@ -118,7 +118,7 @@ class Shelf:
                     raws[name] = self._encode(self._key(name, given), values[name])
                 return [put(self._key(name, given), raw, ttl) for name, raw in raws.items()]
 
-            done = await self._bypassing(self._do(port, build))
+            done = await self._bypassing("SET", self._do(port, build))
             if done is None:
                 failed += chunk
             else:
@@ -143,14 +143,14 @@ class Shelf:
                 return [scripts.add(key, raw, ttl)]
             return [scripts.swap(key, was=instead_of, new=raw, seconds=ttl)]
 
-        done = await self._bypassing(self._do(port, build))
+        done = await self._bypassing("SET", self._do(port, build))
         added = done is not None and bool(done[1][0])
         self._tally.fills += added
         return added
 
     async def touch(self, port: Port, name: str, ttl: float) -> bool:
         """Keep a value for `ttl` seconds from now; say whether there is one."""
-        done = await self._bypassing(self._do(port, lambda given: [pexpire(self._key(name, given), ttl)]))
+        done = await self._bypassing("PEXPIRE", self._do(port, lambda given: [pexpire(self._key(name, given), ttl)]))
         return done is not None and bool(done[1][0])
 
     async def remove(self, port: Port, names: Iterable[str]) -> int:
@@ -165,7 +165,7 @@ class Shelf:
             def build(given: str, names: Iterable[str] = chunk) -> list[Command]:
                 return [unlink([self._key(name, given) for name in names])]
 
-            generation, replies = await self._recorded(self._do(port, build))
+            generation, replies = await self._recorded("UNLINK", self._do(port, build))
             removed += int(replies[0])
             if self._recorder.hooks:
                 for name in chunk:
@@ -183,13 +183,15 @@ class Shelf:
             TypeError: `delta` cannot be added to what is there.
         """
         if type(delta) is int and abs(delta) <= _LARGEST:
-            done = await self._bypassing(self._do(port, lambda given: [scripts.incr(self._key(name, given), delta)]))
+            done = await self._bypassing(
+                "INCRBY", self._do(port, lambda given: [scripts.incr(self._key(name, given), delta)])
+            )
             if done is None or done[1][0] is None:
                 return MISSING
             added, raw = done[1][0]
             if added:
                 return int(raw)
-        total = await self._bypassing(self._add_up(port, name, delta))
+        total = await self._bypassing("GET", self._add_up(port, name, delta))
         return MISSING if total is None else total
 
     async def _add_up(self, port: Port, name: str, delta: Any) -> Any:
@@ -212,7 +214,7 @@ class Shelf:
             BackendError: Redis could not be used, and that is not to be bypassed; or it may be under both names.
         """
         read = await self._bypassing(
-            self._do(port, lambda given: [get(self._key(name, given)), pttl(self._key(name, given))])
+            "GET", self._do(port, lambda given: [get(self._key(name, given)), pttl(self._key(name, given))])
         )
         if read is None:
             return False
@@ -223,7 +225,7 @@ class Shelf:
             return False
         if target != key:
             stored = put(target, self._encode(target, value), left / 1000)
-            await self._recorded(port.steps([stored], [unlink([key])]))
+            await self._recorded("SET", port.steps([stored], [unlink([key])]))
         return True
 
     async def clear(self, port: Port) -> None:
@@ -233,7 +235,7 @@ class Shelf:
             BackendError: Redis could not be used, whether or not that is bypassed.
         """
         nonce = port.token()
-        await self._recorded(port.call(scripts.clear(self._place, nonce=nonce, seconds=self._life)))
+        await self._recorded("SET", port.call(scripts.clear(self._place, nonce=nonce, seconds=self._life)))
         self._known = nonce
 
     def _key(self, name: str, generation: str) -> str:
@@ -306,17 +308,17 @@ class Shelf:
             for key, raw in raws.items():
                 self._recorder.emit(Fill(_PATTERN, key, len(raw), ttl, 0.0))
 
-    async def _recorded(self, work: Awaitable[T]) -> T:
+    async def _recorded(self, operation: str, work: Awaitable[T]) -> T:
         try:
             return await work
         except BackendError as error:
-            self._recorder.backend_failed(self._tally, _PATTERN, error)
+            self._recorder.backend_failed(self._tally, operation, error)
             raise
 
-    async def _bypassing(self, work: Awaitable[T]) -> T | None:
+    async def _bypassing(self, operation: str, work: Awaitable[T]) -> T | None:
         """Return what `work` brings, or None if Redis could not be used and that is to be bypassed."""
         try:
-            return await self._recorded(work)
+            return await self._recorded(operation, work)
         except BackendError:
             if self._bypass:
                 return None

@@ -79,6 +79,15 @@ class SessionStore(SessionBase):
         return not (held is not None and held.unkept) and bool(super().is_empty())
 
     @property
+    def handle(self) -> str:
+        """The name of the session, which never changes and opens nothing; empty until it is stored.
+
+        Keep it, and not the key, where your data belong to a session: the key changes when somebody logs in, and who
+        knows it is let in.
+        """
+        return self._get_session().handle
+
+    @property
     def loaded(self) -> Session | None:
         """The session itself, if somebody has looked at it."""
         return self._held

@@ -98,9 +98,9 @@ def leave(index: str, handles: Iterable[str]) -> Command:
     return Command(("ZREM", index, *handles), (index,), True)
 
 
-def entered(index: str, most: int, after: int = 0) -> Command:
-    """Read the handles of a user's sessions, `most` of them behind the first `after`, the first to end first."""
-    return Command(("ZRANGE", index, after, after + most - 1), (index,), True)
+def entered(index: str) -> Command:
+    """Read the handles of a user's sessions, the first to end first."""
+    return Command(("ZRANGE", index, 0, -1), (index,), True)
 
 
 def rank(index: str, handle: str) -> Command:

@@ -22,7 +22,7 @@ from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import BackendError, ConfigurationError, SerializationError
 from holdfast.events import EntryUnreadable
-from holdfast.idempotent import IdempotentRun
+from holdfast.idempotent_calls import IdempotentRun
 from holdfast.layer import Layer
 from holdfast.policy.frame import Unreadable
 from holdfast.policy.http.answering import Answer

@@ -210,12 +210,14 @@ class WebSessions:
             saved = keeping.drop(session, "unavailable")
             saved = saved._replace(kind="ended") if ends else saved
         session.close(BEGUN)
-        return Finished(True, self._cookie_of(port, session, saved, https=https, had=had))
+        return Finished(True, self._cookie_of(session, saved, https=https, had=had))
 
-    def _cookie_of(self, port: Port, session: Session, saved: Saved, *, https: bool, had: bool) -> str | None:
-        if saved.cookie:
-            ends = session.known.ends or 0.0
-            return self.cookie.set_cookie(saved.cookie, https=https, max_age=math.ceil(max(0.0, ends - port.now())))
+    def _cookie_of(self, session: Session, saved: Saved, *, https: bool, had: bool) -> str | None:
+        value, lasts = saved.cookie, saved.lasts
+        if not value and lasts is not None and self.cookie.persistent and session.known.secret:
+            value = f"{session.known.handle}.{session.known.secret}"  # the browser has to keep it for longer, too
+        if value:
+            return self.cookie.set_cookie(value, https=https, max_age=math.ceil(lasts or 0.0))
         return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
 
     def unavailable(self, *, bodiless: bool = False) -> Answer:

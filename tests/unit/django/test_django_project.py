@@ -17,7 +17,7 @@ from support.django_site import Visitor, make_cache, store, text, views
 
 from django.apps import apps  # isort: skip - needs settings
 from django.conf import settings  # isort: skip
-from django.contrib.auth import alogin, alogout, get_user_model, login, logout, update_session_auth_hash  # isort: skip
+from django.contrib import auth  # isort: skip
 from django.core.cache import caches  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
 from django.core.management import call_command  # isort: skip
@@ -126,7 +126,7 @@ def test_logging_in_and_out(use: Callable[..., Any]) -> None:
     """The key changes with each step, the user's sessions are known, and a session that was ended answers 400."""
     use(MIDDLEWARE=[SESSIONS, "django.contrib.auth.middleware.AuthenticationMiddleware"])
     call_command("migrate", verbosity=0, run_syncdb=True)
-    user = get_user_model().objects.create_user("ada", password="x")
+    user = auth.get_user_model().objects.create_user("ada", password="x")
     visitor = Visitor(is_async=False)
     keys: list[Any] = []
 
@@ -139,10 +139,10 @@ def test_logging_in_and_out(use: Callable[..., Any]) -> None:
         return respond
 
     views["cart"] = view(lambda request: request.session.update({"cart": ["tea"]}))
-    views["in"] = view(lambda request: login(request, user))
+    views["in"] = view(lambda request: auth.login(request, user))
     views["look"] = view(lambda request: request.session["cart"])
-    views["password"] = view(lambda request: update_session_auth_hash(request, user))
-    views["out"] = view(logout)
+    views["password"] = view(lambda request: auth.update_session_auth_hash(request, user))
+    views["out"] = view(auth.logout)
     assert [visitor.ask("get", f"/{name}").text_body for name in ("cart", "in", "look", "password", "look", "out")] == [
         b"AnonymousUser", b"ada", b"ada", b"ada", b"ada", b"AnonymousUser"
     ]  # fmt: skip
@@ -163,15 +163,33 @@ def test_logging_in_and_out(use: Callable[..., Any]) -> None:
     async def both() -> tuple[Any, Any]:
         request: Any = RequestFactory().get("/")
         request.session = store()
-        await alogin(request, user)
+        await auth.alogin(request, user)
         await request.session.asave()
         found = await sessions.alist(str(user.pk))
-        await alogout(request)
+        await auth.alogout(request)
         return found, await sessions.alist(str(user.pk))
 
     if hasattr(store(), "aget"):  # Django 5.1
         found, left = asyncio.run(both())
         assert (len(found), left) == (1, [])
+
+
+def test_the_client_of_django_s_tests(use: Callable[..., Any]) -> None:
+    """It can change a session, log a user in without a password, and log out; a handle stays through all of it."""
+    use(MIDDLEWARE=[SESSIONS, "django.contrib.auth.middleware.AuthenticationMiddleware"])
+    call_command("migrate", verbosity=0, run_syncdb=True)
+    user, _ = auth.get_user_model().objects.get_or_create(username="bob")
+    client = Visitor(is_async=False).client
+    session = client.session
+    session["cart"] = ["tea"]
+    assert session.handle in ("", session.session_key.split(".")[0])
+    session.save()
+    views["who"] = lambda request: text(f"{request.user} {request.session.get('cart')}")
+    client.force_login(user)
+    assert client.get("/who").content == b"bob ['tea']"
+    assert client.session.handle == session.handle
+    client.logout()
+    assert client.get("/who").content == b"AnonymousUser None"
 
 
 def test_async_methods_use_no_thread(use: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,7 +200,7 @@ def test_async_methods_use_no_thread(use: Callable[..., Any], monkeypatch: pytes
         raise AssertionError("a thread was asked for")
 
     monkeypatch.setattr("django.core.cache.backends.base.sync_to_async", refuse)
-    monkeypatch.setattr("django.contrib.sessions.backends.base.sync_to_async", refuse)
+    monkeypatch.setattr("django.contrib.sessions.backends.base.sync_to_async", refuse, raising=False)
     threads = threading.active_count()
 
     async def scenario() -> None:
