@@ -42,7 +42,7 @@ settings.configure(
     INSTALLED_APPS=["holdfast.django"],  # decorators without layer= use the project's layer
     MIDDLEWARE=[
         "holdfast.django.RateLimitMiddleware",
-        "django.contrib.sessions.middleware.SessionMiddleware",
+        "holdfast.django.SessionMiddleware",
         "holdfast.django.IdempotencyMiddleware",
         "holdfast.django.RefusalMiddleware",
     ],

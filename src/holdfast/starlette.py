@@ -131,9 +131,7 @@ async def refuse(connection: HTTPConnection, error: Exception) -> Response | Non
     return response
 
 
-exception_handlers: Final[Mapping[type[Exception], Callable[[Any, Exception], Awaitable[Response | None]]]] = (
-    dict.fromkeys(REFUSALS, refuse)
-)
+exception_handlers: Final[Mapping[Any, Any]] = dict.fromkeys(REFUSALS, refuse)
 """For ``Starlette(exception_handlers={**exception_handlers, ...})``: `RateLimited` becomes a 429 (or 503),
 `LockNotAcquired` and `AlreadyRunning` a 409, `KeyReused` a 422. They are problem details (RFC 9457) that no cache
 keeps; a websocket is closed."""
@@ -147,4 +145,4 @@ def install(app: Starlette) -> None:
     """
     for kind, handler in exception_handlers.items():
         if kind not in app.exception_handlers:
-            app.add_exception_handler(kind, handler)  # type: ignore[arg-type]  # one handler serves both kinds of connections
+            app.add_exception_handler(kind, handler)

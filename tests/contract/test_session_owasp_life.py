@@ -61,6 +61,11 @@ def test_idle_and_absolute_time_outs(colour: Colour, topology: Topology, namespa
             ask(layer, "PEXPIRE", key, 20_000, key=key)
             assert await is_there(kept)
             assert ask(layer, "PTTL", key, key=key) > 59_000, "use has kept it"
+            session, kept = await sessions.create(idle=600, absolute=30)
+            key = layer.engine.caching.names.session(session.handle)
+            ask(layer, "PEXPIRE", key, 10_000, key=key)
+            assert await is_there(kept)
+            assert 29_000 < ask(layer, "PTTL", key, key=key) <= 30_000, "not beyond its end"
 
     colour.run(scenario)
 

@@ -263,6 +263,7 @@ class TestLoggingIn:
                 assert site.value == new
             await site.ask(lambda session: session.update(uid=8))
             assert (layer.sessions.list("7"), len(layer.sessions.list("8"))) == ([], 1)
+            assert not ask(layer, "EXISTS", index_of(layer, "7"), key="")
             await site.ask(lambda session: session.pop("uid"))
             assert (layer.sessions.list("8"), layer.sessions.open(new)) == ([], None)
             session = layer.sessions.open(site.value)

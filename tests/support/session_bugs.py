@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 
 from holdfast._missing import MISSING
+from holdfast.core.session_index import SessionIndex
 from holdfast.core.session_state import SessionState
 from holdfast.core.sessions import SessionKeeping
 from holdfast.policy.merging import merge
@@ -103,36 +104,36 @@ def _superseded_is_new(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_mark(patch: pytest.MonkeyPatch) -> None:
-    async def is_marked_as(*_: Any) -> bool:
+    async def has(*_: Any) -> bool:
         return True
 
-    patch.setattr(SessionKeeping, "_is_marked_as", is_marked_as)
+    patch.setattr(SessionIndex, "has", has)
 
 
 def _no_index(patch: pytest.MonkeyPatch) -> None:
     async def enter(*_: Any) -> None:
         return None
 
-    patch.setattr(SessionKeeping, "_enter", enter)
+    patch.setattr(SessionIndex, "enter", enter)
 
 
 def _leaves_the_index(patch: pytest.MonkeyPatch) -> None:
     """Take out of the index whatever was found there, also what is about to become the user's; look at the mark."""
 
-    async def revoke_all(self: SessionKeeping, port: Any, user: str, _: str) -> int:
-        index, mark = self._user(user)
+    async def revoke_all(self: SessionIndex, port: Any, user: str, _: str) -> int:
+        index, mark = self._places(user)
         await port.call(scripts.make_mark(mark, port.token(), 3600))
-        found = [each.decode() for each in await port.call(scripts.entered(index, 500))]
+        found = await self._entered(port, index)
         await port.pipeline([scripts.finish(self._names.session(handle), user) for handle in found])
         if found:
             await port.call(scripts.leave(index, found))
         return len(found)
 
-    async def is_marked_as(self: SessionKeeping, port: Any, user: str, _: str, mark: Any) -> bool:
-        return mark is None or (await port.call(scripts.mark(self._user(user)[1])) or b"") == (mark or b"")
+    async def has(self: SessionIndex, port: Any, user: str, _: str, mark: Any) -> bool:
+        return mark is None or (await port.call(scripts.mark(self._places(user)[1])) or b"") == (mark or b"")
 
-    patch.setattr(SessionKeeping, "revoke_all", revoke_all)
-    patch.setattr(SessionKeeping, "_is_marked_as", is_marked_as)
+    patch.setattr(SessionIndex, "revoke_all", revoke_all)
+    patch.setattr(SessionIndex, "has", has)
 
 
 _ADOPTS: Final = "if not own then\n  return {0}\nend"

@@ -13,7 +13,7 @@ from holdfast.engine import Engine
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import BEGUN, SessionOptions, WebSessions
+from holdfast.web.web_sessions import BEGUN, SessionOptions, WebSessions, unavailable
 
 _log = logging.getLogger("holdfast")
 _SECURE: Final = frozenset({"https", "wss"})
@@ -85,7 +85,7 @@ class SessionMiddleware:
         except BackendError:
             if session.is_closed or not session.is_barred:
                 raise
-            await _refuse(sessions, scope, send)
+            await _refuse(scope, send)
             return
         if session.changes_inside():
             _log.warning("a session was changed after its response had begun: that is not stored")
@@ -108,7 +108,7 @@ class SessionMiddleware:
                 except BackendError:
                     is_refused = True
                     session.close(BEGUN)
-                    await _refuse(sessions, scope, send)
+                    await _refuse(scope, send)
                     return
                 if finished.touched:
                     message = {**message, "headers": _told(message.get("headers") or (), finished.cookie)}
@@ -127,9 +127,9 @@ def _told(headers: Iterable[tuple[bytes, bytes]], cookie: str | None) -> RawFiel
     return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in told(fields, cookie)]
 
 
-async def _refuse(sessions: WebSessions, scope: Any, send: Send) -> None:
+async def _refuse(scope: Any, send: Send) -> None:
     """Answer that there are no sessions now."""
-    answer = sessions.unavailable(bodiless=scope.get("method") == "HEAD")
+    answer = unavailable(bodiless=scope.get("method") == "HEAD")
     if scope["type"] == "http":
         await send_answer(send, answer)
         return

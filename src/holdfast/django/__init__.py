@@ -3,7 +3,7 @@
     CACHES           "BACKEND": "holdfast.django.HoldfastCache"
     SESSION_ENGINE   "holdfast.django.sessions"
     MIDDLEWARE       "holdfast.django.RateLimitMiddleware", "holdfast.django.IdempotencyMiddleware",
-                     "holdfast.django.RefusalMiddleware"
+                     "holdfast.django.RefusalMiddleware", "holdfast.django.SessionMiddleware" in place of Django's
     INSTALLED_APPS   "holdfast.django": decorators such as `holdfast.cached` use the project's layer
 
 Each part is loaded when it is first asked for. Nothing here reads the settings before Django needs it.
@@ -20,14 +20,23 @@ if TYPE_CHECKING:
     from holdfast.django.layers import project_layer
     from holdfast.django.limits import RateLimitMiddleware
     from holdfast.django.refusals import RefusalMiddleware
+    from holdfast.django.session_middleware import SessionMiddleware
 
-__all__ = ["HoldfastCache", "IdempotencyMiddleware", "RateLimitMiddleware", "RefusalMiddleware", "project_layer"]
+__all__ = [
+    "HoldfastCache",
+    "IdempotencyMiddleware",
+    "RateLimitMiddleware",
+    "RefusalMiddleware",
+    "SessionMiddleware",
+    "project_layer",
+]
 
 _PLACES: Final = {
     "HoldfastCache": "cache",
     "IdempotencyMiddleware": "idempotency",
     "RateLimitMiddleware": "limits",
     "RefusalMiddleware": "refusals",
+    "SessionMiddleware": "session_middleware",
     "project_layer": "layers",
 }
 

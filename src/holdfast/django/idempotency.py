@@ -16,7 +16,7 @@ from holdfast.django.layers import part_options, project_layer
 from holdfast.django.middleware import TwoColoured
 from holdfast.django.requests import DjangoRequest
 from holdfast.django.responses import AsyncEnding, Ending, hold, pairs_of, response_of
-from holdfast.errors import ConfigurationError
+from holdfast.errors import BackendError, ConfigurationError
 from holdfast.policy.http.answering import Answer
 from holdfast.web.idempotency import WebIdempotency, WebRun
 
@@ -49,8 +49,11 @@ class IdempotencyMiddleware(TwoColoured):
         body = self._body_of(request)
         if isinstance(body, Answer):
             return response_of(body)
-        if _has_our_session(request):
-            request.session.load_once()
+        try:
+            if _has_our_session(request):
+                request.session.load_once()
+        except BackendError:  # nobody can tell whose request it is
+            return response_of(self._idempotency.refusal("unavailable"))
         run = drive(self._idempotency.begin(asked, body))
         if isinstance(run, Answer):
             return response_of(run)
@@ -76,8 +79,11 @@ class IdempotencyMiddleware(TwoColoured):
         body = self._body_of(request)
         if isinstance(body, Answer):
             return response_of(body)
-        if _has_our_session(request):
-            await request.session.aload_once()
+        try:
+            if _has_our_session(request):
+                await request.session.aload_once()
+        except BackendError:
+            return response_of(self._idempotency.refusal("unavailable"))
         run = await self._idempotency.begin(asked, body)
         if isinstance(run, Answer):
             return response_of(run)

@@ -21,7 +21,7 @@ from holdfast.core.session import Session
 from holdfast.core.session_state import UnreadableSession
 from holdfast.core.sessions import Saved
 from holdfast.django.session_terms import SessionTerms, session_terms
-from holdfast.errors import SessionError
+from holdfast.errors import BackendError, SessionError
 from holdfast.policy.session_cookie import parse_id
 from holdfast.port import Port
 
@@ -45,6 +45,8 @@ class SessionStore(SessionBase):
 
     def __init__(self, session_key: str | None = None) -> None:
         self._assigned = False
+        self.is_barred = False
+        """Whether somebody has looked at it while it could not be loaded."""
         self._terms: SessionTerms = session_terms()
         self._blocking = self._terms.engine.blocking
         self._asyncio = self._terms.engine.asyncio
@@ -132,7 +134,12 @@ class SessionStore(SessionBase):
 
     async def _load(self, port: Port) -> Session:
         session, found = Session(self._terms.codec), parse_id(self.session_key)
-        if found is None or not await self._terms.keeping.load(port, session, found.handle, found.secret):
+        try:
+            is_there = found is not None and await self._terms.keeping.load(port, session, *found)
+        except BackendError:
+            self.is_barred = True
+            raise
+        if not is_there:
             self._session_key = None
             return session
         try:

@@ -18,7 +18,7 @@ from holdfast.errors import BackendError, SessionError
 from holdfast.layer import Layer
 from holdfast.typing import Duration
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import SessionOptions, WebSessions
+from holdfast.web.web_sessions import SessionOptions, WebSessions, unavailable
 
 USER_KEY: Final = "_user_id"
 """Under which Flask-Login keeps who is logged in."""
@@ -153,7 +153,7 @@ class HoldfastSessionInterface(SessionInterface):
             finished = drive(sessions.finish(sessions.use()[0].blocking, session, https=https))
         except BackendError:
             app.logger.exception("a session could not be stored, and its response was withheld")
-            _withhold(response, sessions)
+            _withhold(response)
             return
         if finished.touched:
             cookie = finished.cookie
@@ -190,9 +190,9 @@ def _is_https() -> bool:
     return request.is_secure
 
 
-def _withhold(response: Response, sessions: WebSessions) -> None:
+def _withhold(response: Response) -> None:
     """Turn a response into one that promises nothing: what the view wrote into the session is not there."""
-    answer = sessions.unavailable()
+    answer = unavailable()
     close = getattr(response.response, "close", None)
     if close is not None:
         close()

@@ -96,7 +96,9 @@ class FieldWriter:
         rules, states = decision.headers(self._dialect)
         mark = f";{self._left}="
         starts = tuple(state[: state.rindex(mark) + len(mark)] for state in states[1].split(", "))
-        known = _Known(rules, (rules[0].lower().encode("ascii"), rules[1].encode("ascii")), starts[0].encode("ascii"), starts)
+        known = _Known(
+            rules, (rules[0].lower().encode("ascii"), rules[1].encode("ascii")), starts[0].encode("ascii"), starts
+        )
         if len(self._known) < _MOST_KNOWN:
             self._known[said] = known
         return known

@@ -220,15 +220,18 @@ class WebSessions:
             return self.cookie.set_cookie(value, https=https, max_age=math.ceil(lasts or 0.0))
         return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
 
-    def unavailable(self, *, bodiless: bool = False) -> Answer:
-        """Return the response to a request whose session cannot be read or stored now: never that of a stranger."""
-        return plain_problem(
-            503, "Sessions cannot be read at the moment. Try again soon.", (_RETRY,), bodiless=bodiless
-        )
-
 
 def _bar(error: BackendError, session: Session) -> None:
     raise error
+
+
+def unavailable(*, bodiless: bool = False) -> Answer:
+    """Return the response to a request whose session cannot be read or stored now: never that of a stranger.
+
+    Args:
+        bodiless: whether the request was a HEAD.
+    """
+    return plain_problem(503, "Sessions cannot be read at the moment. Try again soon.", (_RETRY,), bodiless=bodiless)
 
 
 def _chosen(options: SessionOptions, name: str, default: str, other: str) -> str:

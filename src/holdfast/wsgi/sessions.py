@@ -11,7 +11,7 @@ from holdfast.core.session import Session
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
 from holdfast.web.session_fields import told
-from holdfast.web.web_sessions import BEGUN, UNTOUCHED, SessionOptions, WebSessions
+from holdfast.web.web_sessions import BEGUN, UNTOUCHED, SessionOptions, WebSessions, unavailable
 from holdfast.wsgi.http_run import App, StartResponse, close_body, start_answer
 from holdfast.wsgi.requests import EnvironRequest
 
@@ -136,7 +136,7 @@ class _Head:
     def refuse(self) -> list[bytes]:
         """Start another response, that sessions cannot be read now, and return its body."""
         self._session.close(BEGUN)
-        answer = self._sessions.unavailable(bodiless=self._environ["REQUEST_METHOD"] == "HEAD")
+        answer = unavailable(bodiless=self._environ["REQUEST_METHOD"] == "HEAD")
         self._refusal = start_answer(self._start_response, answer)
         return self._refusal
 
