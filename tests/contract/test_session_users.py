@@ -246,6 +246,29 @@ class TestLoggingIn:
 
         colour.run(scenario)
 
+    @pytest.mark.parametrize("new", [True, False])
+    def test_who_revokes_all_others_stays(self, front: str, layer: Layer, new: bool) -> None:
+        """A change of the password: the request that revokes is logged in itself, in a new session or in its own."""
+        colour = Colour("async" if front == "asgi" else "sync")
+
+        async def scenario() -> None:
+            site, other = Site(front, layer), Site(front, layer)
+            await other.ask(lambda session: session.log_in("u"))
+            if not new:
+                await site.ask(lambda session: (session.log_in("u"), session.update(a=1)))
+
+            def act(session: Any) -> None:
+                assert layer.sessions.revoke_all("u", keep=session.handle) == 1
+                session.log_in("u")
+                session["b"] = 2
+
+            await site.ask(act)
+            assert dict(layer.sessions.open(site.value) or {}) == ({"b": 2} if new else {"a": 1, "b": 2})
+            assert [each.handle for each in layer.sessions.list("u")] == [site.handle]
+            assert layer.sessions.open(other.value) is None
+
+        colour.run(scenario)
+
     def test_by_a_datum(self, front: str, layer: Layer) -> None:
         """`user_key`: when the datum changes, the session has a new secret and is in that user's list."""
         colour = Colour("async" if front == "asgi" else "sync")
@@ -301,7 +324,7 @@ def test_users_that_are_none(layer: Layer, user: Any) -> None:
         session.log_in(user)
 
 
-@pytest.mark.parametrize("user", ["a b", "{x}", "}:revoked", "*", "ü" * 300, "a" * 5000, "\0", "u:v"])
+@pytest.mark.parametrize("user", ["a b", "{x}", "}:revoked", "*", "ü" * 300, "a" * 5000, "\0", "u:v"], ids=range(8))
 def test_users_with_odd_ids(layer: Layer, user: str) -> None:
     """Each has a list of its own."""
     _, cookie = layer.sessions.create(user=user)

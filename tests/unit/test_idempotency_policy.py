@@ -107,6 +107,16 @@ def test_outcomes(status: int, kept: bool, kept_errors: bool) -> None:
     assert (is_outcome(status, keep_errors=False), is_outcome(status, keep_errors=True)) == (kept, kept_errors)
 
 
+def test_failures_that_say_when_to_try_again() -> None:
+    """They are no results, whatever their status, and a success that says when to look is one."""
+    later = (("retry-after", "1"),)
+    assert [is_outcome(status, later, keep_errors=False) for status in (202, 303, 409, 423, 503)] == [
+        True,
+        True,
+    ] + 3 * [False]
+    assert is_outcome(503, later, keep_errors=True)
+
+
 def test_lengths() -> None:
     """Only a plain number says how long a body is."""
     for value, length in (("12", 12), (" 3 ", 3), ("-1", None), ("x", None), ("\u00b2", None), ("", None)):

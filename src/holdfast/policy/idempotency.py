@@ -109,14 +109,20 @@ def _digest(*parts: bytes) -> str:
     return digest.hexdigest()
 
 
-def is_outcome(status: int, *, keep_errors: bool) -> bool:
+def is_outcome(status: int, fields: Pairs = (), *, keep_errors: bool) -> bool:
     """Return whether a response is the result of its request, and not a failure after which it may be tried again.
+
+    A failure that says when to try again is none, such as a 409 of who is at work on the same (RFC 9110, 10.2.3).
 
     Args:
         status: of the response.
+        fields: of the response.
         keep_errors: whether those of 500 and more are results, too.
     """
-    return status not in _TRY_AGAIN and (keep_errors or status < 500)
+    if status >= 500:
+        return keep_errors
+    comes_again = status >= 400 and any(name.lower() == "retry-after" for name, _ in fields)
+    return status not in _TRY_AGAIN and not comes_again
 
 
 def kept_fields(pairs: Pairs) -> Pairs:

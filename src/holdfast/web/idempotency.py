@@ -176,7 +176,7 @@ class WebRun:
         return -1 if self.run is None else self.idempotency.rules.max_body
 
     async def finish(self, status: int, fields: Pairs, body: bytes) -> None:
-        """Keep a response, or free the key if its status says that it came to nothing.
+        """Keep a response, or free the key if it says that it came to nothing.
 
         Args:
             status: of the response.
@@ -186,7 +186,7 @@ class WebRun:
         rules = self.idempotency.rules
         if self.run is None:
             return
-        if not is_outcome(status, keep_errors=rules.keep_errors):
+        if not is_outcome(status, fields, keep_errors=rules.keep_errors):
             await self.free()
             return
         now, raw = self.port.now(), b""
