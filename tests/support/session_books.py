@@ -49,7 +49,7 @@ PROMISES: Final = frozenset(
 
 
 _SLOW: Final = 50.0
-"""Seconds between entering the index and becoming the user's after which the index may be the first to end."""
+"""Seconds between entering the index and storing the session after which the index may be the first to end."""
 _NOBODYS: Final = 1e20
 """Instead of an instant: perhaps nobody knows the secret of the session."""
 
@@ -71,6 +71,8 @@ class Book:
     user_since: float = 0.0
     entered: float = 0.0
     """When it was entered in the index of its user before it became the user's."""
+    slow: bool = False
+    """Whether it was told to last longer much later than the index was told."""
 
     def worth(self, secret: str, now: float) -> int:
         """Say what a digest is worth: 2 its own, 1 that of a moment ago, 0 nothing."""
@@ -191,7 +193,9 @@ class Books:
             book.entered = self.entered.get((book.user, book.handle), 0.0)
             self._doubt(book, actor)
         book.idle = int(words[5]) / 1000 if words[5] else book.idle
-        book.ends = now + int(words[6]) / 1000 if words[6] else book.ends
+        if words[6]:
+            book.ends = now + int(words[6]) / 1000
+            book.slow = now - self.entered.get((book.user, book.handle), now) > _SLOW
         apply(actor.ops, book.data)
         self._see_data(book, actor)
 
@@ -243,7 +247,7 @@ class Books:
             key = f"{self._world.namespace}:session-user:{{{book.user}}}"
             index: Any = self._world.redis.hash(key) or {}
             until = index.get(book.handle.encode(), 0.0)
-            if book.entered and book.user_since - book.entered > _SLOW:
+            if book.slow or (book.entered and book.user_since - book.entered > _SLOW):
                 continue
             least = min(until / 1000, now + self._world.redis.left().get(key, 0) / 1000)
             if least < book.ends - 0.01:

@@ -250,7 +250,7 @@ def test_the_commands(app: Flask) -> None:
     assert "hit" not in _get(app, "/x").headers["Cache-Status"]
 
     handles = [layer.sessions.create(user="42")[0].handle for _ in range(2)]
-    code, output = _command(app, "sessions", "42")
+    _, output = _command(app, "sessions", "42")
     assert {line.split()[0] for line in output.splitlines()[:-1]} == set(handles)
     assert output.endswith("2 in all\n")
     assert _command(app, "revoke", "42", "--keep", handles[0]) == (0, "ended 1\n")

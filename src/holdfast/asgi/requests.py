@@ -22,7 +22,7 @@ class ScopeRequest(WebRequest):
     @property
     def method(self) -> str:
         """The method; GET for a websocket."""
-        return str(self.raw.get("method", "GET"))
+        return str(self.raw.get("method", "GET")).upper()
 
     @property
     def scheme(self) -> str:

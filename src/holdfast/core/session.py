@@ -7,7 +7,7 @@ session that grew is found by encoding it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from holdfast._durations import seconds
 from holdfast._missing import MISSING
@@ -165,7 +165,13 @@ class Session(SessionState, MutableMapping[str, Any]):
         """Return the data as a plain dict; the values are the same."""
         return dict(self)
 
-    def change(self, name: str, function: Callable[[Any], T], default: Any = MISSING) -> T:
+    @overload
+    def change(self, name: str, function: Callable[[T], T], default: T) -> T: ...
+
+    @overload
+    def change(self, name: str, function: Callable[[Any], T]) -> T: ...
+
+    def change(self, name: str, function: Callable[[Any], Any], default: Any = MISSING) -> Any:
         """Change one value by a function of the old one, so that no other request's change is lost; return the new one.
 
         The function is called at once. It is called again, with what another request has stored meanwhile, if there is
@@ -231,7 +237,8 @@ class Session(SessionState, MutableMapping[str, Any]):
         if self.known.handle:
             self.wanted.ended.append(self.known)
         self.known, ended = Known(), self.wanted.ended
-        self.wanted = Wanted(ended=ended, idle=self.wanted.idle, lasts=self.wanted.lasts)
+        kept = self.wanted
+        self.wanted = Wanted(ended=ended, idle=kept.idle, lasts=kept.lasts, persistent=kept.persistent)
         self._forget()
         self._touched = True
 
@@ -241,18 +248,23 @@ class Session(SessionState, MutableMapping[str, Any]):
         """Do what `end` does: whoever empties a session means to log out."""
         self.end()
 
-    def expire_after(self, *, idle: Duration | None = None, absolute: Duration | None = None) -> None:
+    def expire_after(
+        self, *, idle: Duration | None = None, absolute: Duration | None = None, persistent: bool | None = None
+    ) -> None:
         """Let this session last for other times than usual, for "remember me" say.
 
         Args:
             idle: how long it lasts without use.
             absolute: how long it lasts from now, whatever happens.
+            persistent: whether the browser keeps its cookie when it is closed, whatever the middleware says.
         """
         self._open()
         if idle is not None:
             self.wanted.idle = seconds(idle, "idle")
         if absolute is not None:
             self.wanted.lasts = seconds(absolute, "absolute")
+        if persistent is not None:
+            self.wanted.persistent = bool(persistent)
 
     def _need(self) -> None:
         if not self._accessed:

@@ -117,6 +117,5 @@ def _parts(handles: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _info(handle: str, reply: Any) -> SessionInfo:
-    _, created, ends, idle, left, now = reply
-    seen = min(now, now + left - float(idle))
-    return SessionInfo(handle, float(created) / 1000, seen / 1000, float(ends) / 1000)
+    created, seen, ends = (float(each) / 1000 for each in reply[1:])
+    return SessionInfo(handle, created, seen, ends)

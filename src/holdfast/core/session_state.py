@@ -27,7 +27,7 @@ _SETTLED: Final[frozenset[type]] = frozenset({str, int, float, bool, type(None),
 class Known:
     """What Redis knows of a session. Most requests want none of it, so it is worked out when somebody asks."""
 
-    __slots__ = ("_raw", "_times", "handle", "secret", "user")
+    __slots__ = ("_raw", "_times", "handle", "persistent", "secret", "user")
 
     def __init__(
         self,
@@ -51,6 +51,8 @@ class Known:
         self.user = user
         self._times = times
         self._raw = raw
+        self.persistent: bool | None = None if raw is None or b"@p" not in raw else raw[b"@p"] == b"1"
+        """Whether its cookie outlives the browser; None: as usual."""
 
     def __repr__(self) -> str:
         return f"Known({self.handle!r})"
@@ -94,13 +96,16 @@ class Wanted:
     """Whose it is to be; empty: nobody's; None: as it is."""
     idle: float | None = None
     lasts: float | None = None
+    persistent: bool | None = None
+    """Whether its cookie outlives the browser; None: as it is."""
     ended: list[Known] = field(default_factory=list[Known])
     """Sessions that are to end: this object was theirs before."""
 
     @property
     def is_nothing(self) -> bool:
         """Whether all stays as it is."""
-        return not self.rotates and self.user is None and self.idle is None and self.lasts is None
+        times = self.idle is None and self.lasts is None and self.persistent is None
+        return times and not self.rotates and self.user is None
 
 
 class SessionState:
@@ -314,7 +319,7 @@ class SessionState:
         self._forget()
         self._values = dict(values)
         self._written = set(values)
-        self.wanted = Wanted(user=wanted.user, idle=wanted.idle, lasts=wanted.lasts)
+        self.wanted = Wanted(user=wanted.user, idle=wanted.idle, lasts=wanted.lasts, persistent=wanted.persistent)
 
     def _forget(self) -> None:
         self._load = None

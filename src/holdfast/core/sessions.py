@@ -21,7 +21,7 @@ from holdfast.commands import Command
 from holdfast.core.records import Recorder
 from holdfast.core.session import Session
 from holdfast.core.session_index import SessionIndex
-from holdfast.core.session_state import Known, frame_key, id_of
+from holdfast.core.session_state import Known, Wanted, frame_key, id_of
 from holdfast.errors import BackendError, SessionError
 from holdfast.events import SessionDropped, SessionUnreadable
 from holdfast.policy.names import Names
@@ -129,7 +129,7 @@ class SessionKeeping:
             BackendError: Redis could not be asked: perhaps nothing was stored.
             SerializationError: a value cannot be stored; nothing was.
         """
-        ended = await self._end(port, session)
+        ended = bool(session.wanted.ended) and await self._end(port, session)
         _note_user(session, terms.user_key)
         if not session.known.handle:
             return await self._create(port, session, codec, terms, Saved("ended" if ended else "nothing"))
@@ -172,7 +172,13 @@ class SessionKeeping:
         mark = await self.index.enter(port, user, handle, lasts)
         data = {f".{name}": frame for name, frame in frames.items() if frame is not None}
         command = scripts.create(
-            self._names.session(handle), digest(secret), idle=idle, lasts=lasts, user=user, data=data
+            self._names.session(handle),
+            digest(secret),
+            idle=idle,
+            lasts=lasts,
+            user=user,
+            data=data,
+            persistent=wanted.persistent,
         )
         created, now = await port.call(command)
         if not created:
@@ -181,6 +187,7 @@ class SessionKeeping:
         if not await self.index.has(port, user, handle, mark):
             await port.call(scripts.finish(self._names.session(handle)))
             return self._drop(session, "revoked", otherwise)
+        known.persistent = wanted.persistent
         session.known, session.unkept = known, ""
         session.saved(frames, values)
         return Saved("created", f"{handle}.{secret}", lasts)
@@ -191,16 +198,10 @@ class SessionKeeping:
             msg = "a new secret would reach nobody: rotate, or log in, where the visitor's request is answered"
             raise SessionError(msg)
         secret = _random(port, SECRET_SIZE) if wanted.rotates else ""
-        turn = Turn(
-            digest(secret) if secret else "",
-            terms.grace,
-            "=" if wanted.user is None else f"+{wanted.user}" if wanted.user else "-",
-            wanted.idle,
-            wanted.lasts,
-        )
-        lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now())
+        turn = _turn(wanted, secret, terms.grace)
         user = wanted.user if wanted.user is not None else known.user if wanted.lasts else ""
-        mark = await self.index.enter(port, user, known.handle, lasts)
+        lasts = max(terms.absolute, wanted.lasts or 0.0, (known.ends or 0.0) - port.now()) if user else 0.0
+        mark = await self.index.enter(port, user, known.handle, lasts) if user else None
         kind, told, frames = await self._store(port, session, codec, turn, values)
         if kind == _REPLACED and not wanted.user:
             # Another request has given it a new secret, which the visitor gets from there.
@@ -213,16 +214,12 @@ class SessionKeeping:
             # Another request has made it last longer, or somebody's, meanwhile.
             user = owner.decode()
             mark = await self.index.enter(port, user, known.handle, (ends - now) / 1000)
-        before, is_longer = known.user, bool(wanted.lasts)
-        if secret:
-            known.secret = secret
-        if wanted.user is not None:
-            known.user = wanted.user
-        known.expire(wanted.idle, now / 1000 + wanted.lasts if wanted.lasts else None)
+        before, is_longer = known.user, bool(wanted.lasts) or wanted.persistent is not None
+        _note(known, wanted, secret, now / 1000)
         session.saved(frames, values)
         if before and before != known.user:
             await self.index.leave(port, before, known.handle)
-        if not await self.index.has(port, user, known.handle, mark):
+        if mark is not None and not await self.index.has(port, user, known.handle, mark):
             await port.call(scripts.finish(self._names.session(known.handle)))
             session.known = Known()
             return Saved("ended")
@@ -279,6 +276,24 @@ class SessionKeeping:
         if self._recorder.hooks and names:
             self._recorder.emit(SessionDropped(session.known.handle, why, names))
         return Saved("dropped") if names else otherwise
+
+
+def _turn(wanted: Wanted, secret: str, grace: float) -> Turn:
+    """Return what is to change beside the data."""
+    user = "=" if wanted.user is None else f"+{wanted.user}" if wanted.user else "-"
+    return Turn(digest(secret) if secret else "", grace, user, wanted.idle, wanted.lasts, wanted.persistent)
+
+
+def _note(known: Known, wanted: Wanted, secret: str, now: float) -> None:
+    """Note what has changed beside the data."""
+    if secret:
+        known.secret = secret
+    if wanted.user is not None:
+        known.user = wanted.user
+    if wanted.idle or wanted.lasts:
+        known.expire(wanted.idle, now + wanted.lasts if wanted.lasts else None)
+    if wanted.persistent is not None:
+        known.persistent = wanted.persistent
 
 
 def _note_user(session: Session, name: str | None) -> None:

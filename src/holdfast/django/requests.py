@@ -24,7 +24,7 @@ class DjangoRequest(WebRequest):
     @property
     def method(self) -> str:
         """The method."""
-        return str(self.raw.method)
+        return str(self.raw.method).upper()
 
     @property
     def scheme(self) -> str:

@@ -25,6 +25,6 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if getattr(request.session, "is_barred", False):  # a view has met that, and Django made a 500 of it
             return response_of(unavailable(bodiless=request.method == "HEAD"))
         try:
-            return super().process_response(request, response)
+            return super().process_response(request, response)  # pyright: ignore[reportUnknownVariableType] - untyped
         except BackendError:
             return response_of(unavailable(bodiless=request.method == "HEAD"))

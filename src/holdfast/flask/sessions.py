@@ -23,6 +23,8 @@ from holdfast.web.web_sessions import SessionOptions, WebSessions, unavailable
 USER_KEY: Final = "_user_id"
 """Under which Flask-Login keeps who is logged in."""
 
+_SAYING: Final = frozenset({"vary", "cache-control"})
+_PRIVATE: Final = [("Vary", "Cookie"), ("Cache-Control", "private")]
 _LONGEST: Final = timedelta(days=365)
 _HTTP_ONLY: Final = re.compile(r"; HttpOnly(?=;|\Z)")
 
@@ -37,6 +39,8 @@ class HoldfastSession(Session, SessionMixin):
     def __init__(self, codec: Codec, load: Any = None, lifetimes: tuple[Duration, Duration] | None = None) -> None:
         super().__init__(codec, None, load)
         self._lifetimes = lifetimes
+        self.opened: tuple[WebSessions, bool] | None = None
+        """With what it was opened, and whether the request came by HTTPS."""
 
     @property
     def new(self) -> bool:  # type: ignore[override]  # Flask has an attribute
@@ -140,15 +144,17 @@ class HoldfastSessionInterface(SessionInterface):
                 raise ServiceUnavailable("Sessions cannot be read at the moment. Try again soon.") from error
 
         absolute = self._options.get("absolute", max(_LONGEST, app.permanent_session_lifetime))
-        return HoldfastSession(codec, load, (app.permanent_session_lifetime, absolute))
+        session = HoldfastSession(codec, load, (app.permanent_session_lifetime, absolute))
+        session.opened = sessions, https
+        return session
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Store what has changed, and give the response its fields. If that fails, the response becomes a 503."""
-        if not isinstance(session, HoldfastSession):
+        if not isinstance(session, HoldfastSession) or session.opened is None:
             return
-        is_permanent = session.is_loaded and session.permanent  # to ask must not load it
-        sessions = self._sessions(app, permanent=is_permanent)
-        https = _is_https()
+        sessions, https = session.opened
+        if session.is_loaded and session.has("_permanent") and session.permanent:  # to ask must not load it
+            sessions = self._sessions(app, permanent=True)
         try:
             finished = drive(sessions.finish(sessions.use()[0].blocking, session, https=https))
         except BackendError:
@@ -157,6 +163,9 @@ class HoldfastSessionInterface(SessionInterface):
             return
         if finished.touched:
             cookie = finished.cookie
+            if cookie is None and _SAYING.isdisjoint([name.lower() for name in response.headers.keys()]):  # noqa: SIM118 - Headers iterate over pairs
+                response.headers.extend(_PRIVATE)  # what `told` does in the commonest case
+                return
             if cookie is not None and not self.get_cookie_httponly(app):
                 cookie = _HTTP_ONLY.sub("", cookie)
             response.headers = Headers(told(response.headers, cookie))
@@ -182,12 +191,6 @@ class HoldfastSessionInterface(SessionInterface):
             found = WebSessions(self._layer, cast("SessionOptions", {**options, **self._options}))
             self._made[said] = found
         return found
-
-
-def _is_https() -> bool:
-    from flask import request
-
-    return request.is_secure
 
 
 def _withhold(response: Response) -> None:

@@ -54,6 +54,8 @@ class Turn(NamedTuple):
     """Seconds; None as it is."""
     lasts: float | None = None
     """Seconds after which it ends whatever happens; None as it is."""
+    persistent: bool | None = None
+    """Whether its cookie outlives the browser; None as it is."""
 
 
 def load(key: str, digest: str) -> Command:
@@ -61,9 +63,18 @@ def load(key: str, digest: str) -> Command:
     return _LOAD.command((key,), (digest,))
 
 
-def create(key: str, digest: str, *, idle: float, lasts: float, user: str, data: Mapping[str, bytes]) -> Command:
+def create(
+    key: str,
+    digest: str,
+    *,
+    idle: float,
+    lasts: float,
+    user: str,
+    data: Mapping[str, bytes],
+    persistent: bool | None = None,
+) -> Command:
     """Store a new session for `idle` seconds, and `lasts` seconds at most."""
-    words: list[Word] = [digest, milliseconds(idle), milliseconds(lasts), user]
+    words: list[Word] = [digest, milliseconds(idle), milliseconds(lasts), user, _flag(persistent)]
     for name, frame in data.items():
         words += (name, frame)
     return _CREATE.command((key,), words)
@@ -73,9 +84,14 @@ def save(key: str, digest: str, turn: Turn, changes: Iterable[Change]) -> Comman
     """Change a session: all of it, or nothing."""
     words: list[Word] = [digest, turn.digest, int(turn.grace * 1000), turn.user]
     words += ["" if each is None else milliseconds(each) for each in (turn.idle, turn.lasts)]
+    words.append(_flag(turn.persistent))
     for change in changes:
         words += change
     return _SAVE.command((key,), words)
+
+
+def _flag(said: bool | None) -> str:
+    return "" if said is None else str(int(said))
 
 
 def finish(key: str, user: str = "") -> Command:

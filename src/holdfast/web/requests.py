@@ -45,7 +45,7 @@ class WebRequest(ABC):
     @property
     @abstractmethod
     def method(self) -> str:
-        """The method, in upper case as clients send it; GET for a websocket."""
+        """The method, in upper case, in which many apps read it however it was sent; GET for a websocket."""
 
     @property
     @abstractmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
@@ -213,11 +214,14 @@ class WebSessions:
         return Finished(True, self._cookie_of(session, saved, https=https, had=had))
 
     def _cookie_of(self, session: Session, saved: Saved, *, https: bool, had: bool) -> str | None:
-        value, lasts = saved.cookie, saved.lasts
-        if not value and lasts is not None and self.cookie.persistent and session.known.secret:
-            value = f"{session.known.handle}.{session.known.secret}"  # the browser has to keep it for longer, too
+        value, lasts, known = saved.cookie, saved.lasts, session.known
+        cookie = self.cookie
+        if known.persistent is not None and known.persistent is not cookie.persistent:
+            cookie = replace(cookie, persistent=known.persistent)
+        if not value and lasts is not None and known.secret and (cookie.persistent or known.persistent is False):
+            value = f"{known.handle}.{known.secret}"  # the browser has to keep it for another time, too
         if value:
-            return self.cookie.set_cookie(value, https=https, max_age=math.ceil(lasts or 0.0))
+            return cookie.set_cookie(value, https=https, max_age=math.ceil(lasts or 0.0))
         return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
 
 

@@ -28,8 +28,8 @@ class IdempotencyMiddleware:
     none where it is required. A key counts for one client, host, method and path: nobody gets the answer of another.
 
     A response is collected, stored, and then sent, so that a client that leaves loses nothing. Set-Cookie, Date and
-    fields about the connection are not stored. An app that raises, or answers with 5xx, 408, 425, 429 or any
-    error that has Retry-After, frees the key; that of a process that died is free when its lease has run out.
+    fields about the connection are not stored. An app that raises, or answers with 5xx, 408, 425, 429 or any error that
+    has Retry-After, frees the key; that of a process that died is free when its lease has run out.
 
     Put it inside of sessions and limits, and around the app.
 

@@ -19,7 +19,7 @@ class EnvironRequest(WebRequest):
     @property
     def method(self) -> str:
         """The method."""
-        return str(self.raw["REQUEST_METHOD"])
+        return str(self.raw["REQUEST_METHOD"]).upper()
 
     @property
     def scheme(self) -> str:

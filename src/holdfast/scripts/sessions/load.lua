@@ -2,7 +2,8 @@
 --
 -- KEYS   1 the session: a hash of `@...`, what we know of it, and `.<name>`, its data as frames
 --            @k digest of the secret   @o of the one before   @ou until when that may still save   @u user
---            @c created   @a when it ends whatever happens   @i idle time      (milliseconds; Unix time by this server)
+--            @c created   @s used last   @a when it ends whatever happens   @i idle time   (milliseconds; Unix time)
+--            @p whether its cookie outlives the browser, if that is not as usual
 -- ARGV   1 digest of the secret; empty for our own code
 -- Reply  {0} there is no such session   {1} the secret was replaced a moment ago   {2, {name, value, name, value...}}
 -- O(size of the session). Repeatable.
@@ -41,5 +42,6 @@ if left <= 0 then
 end
 if left - redis.call('PTTL', KEYS[1]) >= math.min(1000, idle / 10) then
   redis.call('PEXPIRE', KEYS[1], left)
+  redis.call('HSET', KEYS[1], '@s', string.format('%.0f', now))
 end
 return {2, all}

@@ -8,7 +8,8 @@
 --        4 user: `=` as it is, `-` none, or `+<user>`
 --        5 idle time in milliseconds; empty: as it is
 --        6 milliseconds after which it ends whatever happens; empty: as it is
---        7... of each datum its name, the id of the frame that is to be there, and the frame to store
+--        7 `1` or `0`: whether its cookie outlives the browser; empty: as it is
+--        8... of each datum its name, the id of the frame that is to be there, and the frame to store
 --             id: empty = there is to be none, `*` = whatever is there       frame: empty = delete it
 -- Reply  {0} it has ended, or the secret is worth nothing
 --        {1, now, when it ends whatever happens, user} done; the user is empty if it is nobody's
@@ -31,7 +32,7 @@ if kind == 1 and (ARGV[2] ~= '' or string.sub(ARGV[4], 1, 1) == '+') then
 end
 
 local others = {2}
-for place = 7, #ARGV, 3 do
+for place = 8, #ARGV, 3 do
   local found = redis.call('HGET', KEYS[1], ARGV[place]) or ''
   local id, wanted, ours = string.sub(found, 3, 34), ARGV[place + 1], string.sub(ARGV[place + 2], 3, 34)
   if wanted ~= '*' and id ~= wanted and id ~= ours then
@@ -43,7 +44,7 @@ if #others > 1 then
   return others
 end
 
-for place = 7, #ARGV, 3 do
+for place = 8, #ARGV, 3 do
   if ARGV[place + 2] == '' then
     redis.call('HDEL', KEYS[1], ARGV[place])
   else
@@ -66,5 +67,9 @@ if ARGV[6] ~= '' then
   ends = now + ARGV[6]
   redis.call('HSET', KEYS[1], '@a', string.format('%.0f', ends))
 end
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[1], '@p', ARGV[7])
+end
+redis.call('HSET', KEYS[1], '@s', string.format('%.0f', now))
 redis.call('PEXPIRE', KEYS[1], math.max(1, math.min(tonumber(idle), ends - now)))
 return {1, now, tonumber(ends), redis.call('HGET', KEYS[1], '@u') or ''}
