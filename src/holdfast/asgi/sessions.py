@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Final, Unpack
 
 from holdfast.asgi.http_relay import Message, Send, send_answer
@@ -97,25 +97,40 @@ class SessionMiddleware:
         """
         sessions, is_refused = self._sessions, False
 
-        async def relay(message: Message) -> None:
+        async def finish(message: Message) -> None:
             nonlocal is_refused
-            if message["type"] in _HEADS:
-                try:
-                    finished = sessions.finished(session)
-                    if finished is None:
-                        https = scope.get("scheme") in _SECURE
-                        finished = await sessions.finish(engine.asyncio, session, https=https)
-                except BackendError:
-                    is_refused = True
-                    session.close(BEGUN)
-                    await _refuse(scope, send)
-                    return
-                if finished.touched:
-                    message = {**message, "headers": _told(message.get("headers") or (), finished.cookie)}
-            if not is_refused:
-                await send(message)
+            try:
+                https = scope.get("scheme") in _SECURE
+                finished = await sessions.finish(engine.asyncio, session, https=https)
+            except BackendError:
+                is_refused = True
+                session.close(BEGUN)
+                await _refuse(scope, send)
+                return
+            if finished.touched:
+                message = {**message, "headers": _told(message.get("headers") or (), finished.cookie)}
+            await send(message)
+
+        def relay(message: Message) -> Awaitable[None]:
+            if is_refused:
+                return _nothing()
+            if message["type"] not in _HEADS:
+                return send(message)
+            try:
+                finished = sessions.finished(session)
+            except BackendError:
+                return finish(message)  # which is told the same
+            if finished is None:
+                return finish(message)
+            if finished.touched:
+                message = {**message, "headers": _told(message.get("headers") or (), None)}
+            return send(message)
 
         return relay
+
+
+async def _nothing() -> None:
+    """Send nothing: the answer that the app goes on with has been replaced."""
 
 
 def _told(headers: Iterable[tuple[bytes, bytes]], cookie: str | None) -> RawFields:

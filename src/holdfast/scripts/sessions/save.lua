@@ -16,8 +16,19 @@
 --        {2, name, frame, name, frame...} somebody else has changed these; nothing was stored. No frame: empty.
 --        {3} the secret may save, but not replace the one that has replaced it, nor say whose the session is
 -- O(data that change). Repeatable: what the same call has stored before, it finds there and lets be.
+--
+-- Commands are gathered, since each takes as long as the rest of a usual call; but not too many words at once, which
+-- Lua could not hand over.
 
-local own, old, old_until, ends, idle = unpack(redis.call('HMGET', KEYS[1], '@k', '@o', '@ou', '@a', '@i'))
+local FIRST, CHUNK = 8, 1000
+
+local function in_chunks(command, words)
+  for start = 1, #words, CHUNK do
+    redis.call(command, KEYS[1], unpack(words, start, math.min(start + CHUNK - 1, #words)))
+  end
+end
+
+local own, old, old_until, ends, idle, user = unpack(redis.call('HMGET', KEYS[1], '@k', '@o', '@ou', '@a', '@i', '@u'))
 local now = now_of()
 local kind = worth(own, old, old_until, ARGV[1], now)
 local again = ARGV[2] ~= '' and own == ARGV[2]
@@ -31,45 +42,58 @@ if kind == 1 and (ARGV[2] ~= '' or string.sub(ARGV[4], 1, 1) == '+') then
   return {3}
 end
 
-local others = {2}
-for place = 8, #ARGV, 3 do
-  local found = redis.call('HGET', KEYS[1], ARGV[place]) or ''
-  local id, wanted, ours = string.sub(found, 3, 34), ARGV[place + 1], string.sub(ARGV[place + 2], 3, 34)
-  if wanted ~= '*' and id ~= wanted and id ~= ours then
-    others[#others + 1] = ARGV[place]
-    others[#others + 1] = found
+local others, stored, deleted = {2}, {}, {}
+for place = FIRST, #ARGV, 3 do
+  local name, wanted, frame = ARGV[place], ARGV[place + 1], ARGV[place + 2]
+  if wanted ~= '*' then
+    local found = redis.call('HGET', KEYS[1], name) or ''
+    local id = string.sub(found, 3, 34)
+    if id ~= wanted and id ~= string.sub(frame, 3, 34) then
+      others[#others + 1] = name
+      others[#others + 1] = found
+    end
+  end
+  if frame == '' then
+    deleted[#deleted + 1] = name
+  else
+    stored[#stored + 1] = name
+    stored[#stored + 1] = frame
   end
 end
 if #others > 1 then
   return others
 end
 
-for place = 8, #ARGV, 3 do
-  if ARGV[place + 2] == '' then
-    redis.call('HDEL', KEYS[1], ARGV[place])
-  else
-    redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 2])
-  end
+local function note(name, value)
+  stored[#stored + 1] = name
+  stored[#stored + 1] = value
 end
+
 if ARGV[2] ~= '' and not again then
-  redis.call('HSET', KEYS[1], '@k', ARGV[2], '@o', own, '@ou', string.format('%.0f', now + ARGV[3]))
+  note('@k', ARGV[2])
+  note('@o', own)
+  note('@ou', string.format('%.0f', now + ARGV[3]))
 end
 if ARGV[4] == '-' then
-  redis.call('HDEL', KEYS[1], '@u')
+  user = ''
+  deleted[#deleted + 1] = '@u'
 elseif ARGV[4] ~= '=' then
-  redis.call('HSET', KEYS[1], '@u', string.sub(ARGV[4], 2))
+  user = string.sub(ARGV[4], 2)
+  note('@u', user)
 end
 if ARGV[5] ~= '' then
   idle = ARGV[5]
-  redis.call('HSET', KEYS[1], '@i', idle)
+  note('@i', idle)
 end
 if ARGV[6] ~= '' then
   ends = now + ARGV[6]
-  redis.call('HSET', KEYS[1], '@a', string.format('%.0f', ends))
+  note('@a', string.format('%.0f', ends))
 end
 if ARGV[7] ~= '' then
-  redis.call('HSET', KEYS[1], '@p', ARGV[7])
+  note('@p', ARGV[7])
 end
-redis.call('HSET', KEYS[1], '@s', string.format('%.0f', now))
+note('@s', string.format('%.0f', now))
+in_chunks('HSET', stored)
+in_chunks('HDEL', deleted)
 redis.call('PEXPIRE', KEYS[1], math.max(1, math.min(tonumber(idle), ends - now)))
-return {1, now, tonumber(ends), redis.call('HGET', KEYS[1], '@u') or ''}
+return {1, now, tonumber(ends), user or ''}
