@@ -184,20 +184,24 @@ class Options:
         )
 
 
-def refuse_unknown(verb: str, given: Mapping[str, object], known: frozenset[str]) -> None:
+def refuse_unknown(
+    verb: str, given: Mapping[str, object], known: frozenset[str], *, beside: Iterable[str] = ()
+) -> None:
     """Refuse options that a verb does not have.
 
     Args:
         verb: what the user called, for the message.
         given: the options.
         known: the names of those that there are.
+        beside: names of what the verb takes as well, which are not among `given`; for the message.
 
     Raises:
         ConfigurationError: one is not known; the message has those that are.
     """
     unknown = [name for name in given if name not in known]
     if unknown:
-        msg = f"{verb} has no option {unknown[0]!r}; it has {', '.join(sorted(known))}"
+        there = known.union(beside) - {unknown[0]}
+        msg = f"{verb} has no option {unknown[0]!r}; it has {', '.join(sorted(there))}"
         raise ConfigurationError(msg)
 
 

@@ -99,7 +99,7 @@ class Sessions:
         session.update(data or {})
         if user is not None:
             session.log_in(user)
-        return session, await self.keeping.begin(port, session, codec, _terms(idle, absolute))
+        return session, await self.keeping.begin(port, session.state, codec, _terms(idle, absolute))
 
     def open(self, cookie: str) -> Session | None:
         """Return the session of a cookie's value, and keep it for another idle time; None if there is none.
@@ -121,7 +121,7 @@ class Sessions:
         if found is None:
             return None
         session = Session(self.codec())
-        return session if await self.keeping.load(port, session, found.handle, found.secret) else None
+        return session if await self.keeping.load(port, session.state, found.handle, found.secret) else None
 
     def save(self, session: Session) -> str | None:
         """Store what has changed of a session.
@@ -141,7 +141,7 @@ class Sessions:
         return await self._save(self._engine.asyncio, session)
 
     async def _save(self, port: Port, session: Session) -> str | None:
-        saved = await self.keeping.save(port, session, self.codec(), _terms(IDLE, ABSOLUTE))
+        saved = await self.keeping.save(port, session.state, self.codec(), _terms(IDLE, ABSOLUTE))
         return _checked(saved).cookie or None
 
     def edit(self, handle: str) -> Editing:
@@ -231,7 +231,7 @@ class Editing:
 
     async def _load(self, port: Port) -> Session:
         session = Session(self._sessions.codec())
-        if not await self._sessions.keeping.load(port, session, self._handle, ""):
+        if not await self._sessions.keeping.load(port, session.state, self._handle, ""):
             raise SessionError("there is no such session any more: it has ended")
         self._session = session
         return session
@@ -240,7 +240,7 @@ class Editing:
         session, self._session = self._session, None
         if session is not None:
             terms = _terms(IDLE, ABSOLUTE)
-            _checked(await self._sessions.keeping.save(port, session, self._sessions.codec(), terms))
+            _checked(await self._sessions.keeping.save(port, session.state, self._sessions.codec(), terms))
 
 
 def _terms(idle: Duration, absolute: Duration) -> Terms:

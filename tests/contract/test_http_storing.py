@@ -130,6 +130,24 @@ def test_cookies(case: Case, front: str, namespace: str) -> None:
             ("Upgrade", "h2c"),
         ]
     ],
+    *[
+        Case(
+            f"{line.partition(':')[0]} is of one client", miss(FRESH, line, has=line), hit(lacks=line.partition(":")[0])
+        )
+        for line in [
+            'RateLimit: "per-minute";r=4;t=12',
+            'RateLimit-Policy: "per-minute";q=5;w=60',
+            "RateLimit-Remaining: 4",
+            "X-RateLimit-Remaining: 4",
+        ]
+    ],
+    Case(
+        "RateLimit of a 304 is of one client",
+        miss("Cache-Control: max-age=1", 'ETag: "v1"'),
+        later(1),
+        confirmed(FRESH, 'RateLimit: "a";r=4', lacks="RateLimit"),
+        hit(lacks="RateLimit"),
+    ),
     Case(
         "9111-3.1 what Connection names",
         miss(FRESH, "Connection: X-One", "Connection: close,x-TWO", "X-One: 1", "X-Two: 2", "X-Three: 3"),

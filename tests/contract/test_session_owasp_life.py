@@ -129,7 +129,7 @@ def test_no_id_is_logged(front: str, layer: Layer, caplog: pytest.LogCaptureFixt
         ids = [site.value]
 
         def fails(session: Any) -> None:
-            shown.append(repr(session) + repr(session.known) + str(session) + f"{session!r}")
+            shown.append(repr(session) + repr(session.state.known) + str(session) + f"{session!r}")
             session["b"] = object()
 
         got = await site.ask(fails) if front == "asgi" else await caught(site, fails)

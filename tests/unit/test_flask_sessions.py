@@ -202,7 +202,7 @@ def test_a_permanent_session_outlives_the_browser(app: Flask, client: FlaskClien
     assert int(_cookie(got)["max-age"]) > 364 * 86400
     (known,) = [layer.sessions.open(str(each.value)) for each in [client.get_cookie("session")] if each]
     assert known is not None
-    assert known.known.idle == 30 * 86400
+    assert known.state.known.idle == 30 * 86400
     got = client.get(_visit(app, mark))
     assert got.json == {"result": "(True, False)"}
     assert "Set-Cookie" not in got.headers

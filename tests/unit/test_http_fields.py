@@ -160,6 +160,19 @@ def test_9111_3_1_fields_that_connection_names_are_not_stored() -> None:
     assert storable(Fields(pairs)) == (("X-Kept", "2"),)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("RateLimit", "ratelimit", "RateLimit-Policy", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"),
+        *("X-RateLimit-Limit", "x-ratelimit-remaining", "X-RateLimit-Reset", "X-Rate-Limit-Remaining"),
+    ],
+)
+def test_what_is_left_of_a_clients_quota_is_not_stored(name: str) -> None:
+    """Another client would take it for its own; names that only look alike stay."""
+    pairs = (("A", "1"), ("X-Rate", "7"), ("RateLimits", "8"))
+    assert storable(Fields([*pairs[:1], (name, "x"), *pairs[1:]])) == pairs
+
+
 def test_9111_3_1_the_rest_is_stored_as_received() -> None:
     """Order, duplicates, case and space stay; so do Age, Content-Length, Trailer and fields that nobody knows."""
     pairs = (*RESPONSE, ("Age", "1"), ("Content-Length", "7"), ("Trailer", "X-Sum"), ("x-NEW", "\xe9"))

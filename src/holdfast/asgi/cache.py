@@ -16,6 +16,7 @@ from holdfast.core.http_exchange import Exchange, Outcome
 from holdfast.engine import Engine
 from holdfast.layer import Layer
 from holdfast.policy.http.request import Request
+from holdfast.web.app_kinds import asgi_app
 from holdfast.web.http_answers import answer, timeout
 from holdfast.web.http_options import HttpCacheOptions, WebCache
 from holdfast.web.http_requests import Place
@@ -81,7 +82,7 @@ class CacheMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[HttpCacheOptions]) -> None:
-        self.app = app
+        self.app = asgi_app(app, "CacheMiddleware")
         self._cache = WebCache(layer, options)
         self._sight = Sight(self._cache.rules)
 

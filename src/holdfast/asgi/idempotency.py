@@ -10,6 +10,7 @@ from holdfast.asgi.idempotency_messages import ClientLeft, Receive, Receiving, S
 from holdfast.asgi.requests import ScopeRequest
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
+from holdfast.web.app_kinds import asgi_app
 from holdfast.web.idempotency import WebIdempotency
 from holdfast.web.idempotency_options import IdempotencyOptions
 
@@ -66,7 +67,7 @@ class IdempotencyMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[IdempotencyOptions]) -> None:
-        self.app = app
+        self.app = asgi_app(app, "IdempotencyMiddleware")
         self._idempotency = WebIdempotency(layer, options, is_async=True)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:

@@ -16,6 +16,7 @@ from holdfast.asgi.routes import find_route, has_routes
 from holdfast.errors import ConfigurationError
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
+from holdfast.web.app_kinds import asgi_app
 from holdfast.web.edge_limits import EdgeLimits
 from holdfast.web.limit_options import RateLimitOptions
 
@@ -75,7 +76,7 @@ class RateLimitMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[RateLimitOptions]) -> None:
-        self.app = app
+        self.app = asgi_app(app, "RateLimitMiddleware")
         self._limits = EdgeLimits(layer, options, finds_routes=True)
         plan = self._limits.plan
         self._find_route = plan.route or partial(find_route, app=app)

@@ -8,10 +8,11 @@ from typing import Any, Final, Unpack
 
 from holdfast.asgi.http_relay import Message, Send, send_answer
 from holdfast.asgi.http_scopes import RawFields
-from holdfast.core.session import Session
+from holdfast.core.session_state import SessionState
 from holdfast.engine import Engine
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
+from holdfast.web.app_kinds import asgi_app
 from holdfast.web.session_fields import told
 from holdfast.web.web_sessions import BEGUN, SessionOptions, WebSessions, unavailable
 
@@ -68,7 +69,7 @@ class SessionMiddleware:
     """
 
     def __init__(self, app: Any, *, layer: Layer | None = None, **options: Unpack[SessionOptions]) -> None:
-        self.app = app
+        self.app = asgi_app(app, "SessionMiddleware")
         self._sessions = WebSessions(layer, options)
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
@@ -79,18 +80,18 @@ class SessionMiddleware:
             return
         engine, https = sessions.use()[0], scope.get("scheme") in _SECURE
         session = await sessions.open(engine.asyncio, _cookies(scope["headers"]), https=https)
-        scope["session"] = session
+        scope["session"], state = session, session.state
         try:
-            await self.app(scope, receive, self._relay(engine, session, scope, send))
+            await self.app(scope, receive, self._relay(engine, state, scope, send))
         except BackendError:
-            if session.is_closed or not session.is_barred:
+            if state.is_closed or not state.is_barred:
                 raise
             await _refuse(scope, send)
             return
-        if session.changes_inside():
+        if state.changes_inside():
             _log.warning("a session was changed after its response had begun: that is not stored")
 
-    def _relay(self, engine: Engine, session: Session, scope: Any, send: Send) -> Send:
+    def _relay(self, engine: Engine, session: SessionState, scope: Any, send: Send) -> Send:
         """Return the `send` that the app gets: the session is stored before its answer begins.
 
         A function and no object, since it is called for each message of each response.

@@ -11,14 +11,16 @@ from typing import Any, Self, TypeVar, overload
 
 from holdfast._durations import seconds
 from holdfast._missing import MISSING
-from holdfast.core.session_state import Known, SessionState, Wanted
+from holdfast.codec import Codec
+from holdfast.core.session_known import Known
+from holdfast.core.session_state import SessionState
 from holdfast.errors import SessionError
 from holdfast.typing import Duration
 
 T = TypeVar("T")
 
 
-class Session(SessionState, MutableMapping[str, Any]):
+class Session(MutableMapping[str, Any]):
     """What a web app remembers of one visitor: a mapping with texts as keys, stored on the server.
 
     Every key is stored for itself, and only those that have changed are written, so that two requests at the same time
@@ -35,23 +37,26 @@ class Session(SessionState, MutableMapping[str, Any]):
         ['teapot', 'kettle']
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "state")
+
+    def __init__(
+        self, codec: Codec, known: Known | None = None, load: Callable[[SessionState], None] | None = None
+    ) -> None:
+        """Make a session. Apps get theirs from the request, or from `layer.sessions`."""
+        self.state = SessionState(codec, known, load)
+        """For holdfast only; what is in it may change without notice."""
 
     # What it is.
 
     @property
     def handle(self) -> str:
         """Its name, which never changes and may be shown: it opens nothing. Empty until it is stored."""
-        self._need()
-        return self.known.handle
+        return self._state().known.handle
 
     @property
     def user(self) -> str | None:
         """Whose it is, by `log_in`; None if nobody is logged in."""
-        self._need()
-        wanted = None if self._wanted is None else self._wanted.user
-        user = self.known.user if wanted is None else wanted
-        return user or None
+        return self._state().user or None
 
     @property
     def is_new(self) -> bool:
@@ -61,80 +66,66 @@ class Session(SessionState, MutableMapping[str, Any]):
     @property
     def created(self) -> float | None:
         """When it was stored first, in Unix seconds of the server; None if it is new."""
-        self._need()
-        return self.known.created
+        return self._state().known.created
 
     @property
     def accessed(self) -> bool:
         """Whether somebody has looked at it: the response then depends on the cookie."""
-        return self._accessed
+        return self.state.accessed
 
     @property
     def modified(self) -> bool:
         """Whether something was assigned, deleted or asked for; changes inside of values are found when it is saved."""
-        return bool(self._written or self._touched) or (
-            self._wanted is not None and (bool(self._wanted.ended) or not self._wanted.is_nothing)
-        )
+        return self.state.modified
 
     def mark_accessed(self) -> None:
         """Note that the response depends on the session."""
-        self._accessed = True
+        self.state.accessed = True
 
     def mark_modified(self) -> None:
         """Note that something has changed. It is never needed: changes are found."""
-        self._accessed = self._touched = True
+        self.state.accessed = self.state.touched = True
 
     # What it holds.
 
     def __getitem__(self, name: str) -> Any:
-        if not self._accessed:
-            self.look()
-        if self._load is not None:
-            self.fetch(self._load)
-        if name in self._values:
-            return self._values[name]
-        frame = self._frame(name) if isinstance(name, str) and name not in self._deleted else None  # pyright: ignore[reportUnnecessaryIsInstance]
+        state = self._state()
+        if name in state.values:
+            return state.values[name]
+        frame = state.frame(name) if isinstance(name, str) and name not in state.deleted else None  # pyright: ignore[reportUnnecessaryIsInstance]
         if frame is None:
             raise KeyError(name)
-        value = self._values[name] = self._decoded(name, frame)
+        value = state.values[name] = state.decoded(name, frame)
         return value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        self._open()
+        state = self._open()
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
             msg = f"the keys of a session are texts, not {name!r}"
             raise SessionError(msg)
-        if not name.isascii():
-            try:
-                name.encode()
-            except UnicodeEncodeError:
-                raise SessionError(
-                    "the keys of a session are texts that UTF-8 can write; this has half a sign"
-                ) from None
-        self._values[name] = value
-        self._written.add(name)
-        self._changers.pop(name, None)
+        if not name.isascii() and not _is_text(name):
+            raise SessionError("the keys of a session are texts that UTF-8 can write: this one has half a sign")
+        state.values[name] = value
+        state.assigned_names.add(name)
+        state.changers.pop(name, None)
 
     def __delitem__(self, name: str) -> None:
-        self._open()
-        if not self.has(name):
+        state = self._open()
+        if not state.has(name):
             raise KeyError(name)
-        self._values.pop(name, None)
-        self._deleted.add(name)
-        self._changers.pop(name, None)
-        self._written.add(name)
+        state.values.pop(name, None)
+        state.deleted.add(name)
+        state.changers.pop(name, None)
+        state.assigned_names.add(name)
 
     def __iter__(self) -> Iterator[str]:
-        self._need()
-        return iter(self.names())
+        return iter(self._state().names())
 
     def __len__(self) -> int:
-        self._need()
-        return len(self.names())
+        return len(self._state().names())
 
     def __contains__(self, name: object) -> bool:
-        self._need()
-        return isinstance(name, str) and self.has(name)
+        return isinstance(name, str) and self._state().has(name)
 
     def __eq__(self, other: object) -> bool:
         return dict(self) == (dict(other) if isinstance(other, Mapping) else other)  # pyright: ignore[reportUnknownArgumentType]
@@ -159,7 +150,7 @@ class Session(SessionState, MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         """Return what may stand in a log: no secret, and no value."""
-        return f"<Session {self.known.handle or 'that is new'}>"
+        return f"<Session {self.state.known.handle or 'that is new'}>"
 
     def copy(self) -> dict[str, Any]:
         """Return the data as a plain dict; the values are the same."""
@@ -191,13 +182,13 @@ class Session(SessionState, MutableMapping[str, Any]):
             >>> session.change("visits", lambda visits: visits + 1, 0)
             1
         """
-        self._open()
-        before = self._changers.get(name, [])
-        is_plain = name not in self._written or bool(before)
+        state = self._open()
+        before = state.changers.get(name, [])
+        is_plain = name not in state.assigned_names or bool(before)
         value = function(self.get(name, default) if default is not MISSING else self[name])
         self[name] = value
         if is_plain:  # otherwise it builds upon what this request has assigned
-            self._changers[name] = [*before, (function, default)]
+            state.changers[name] = [*before, (function, default)]
         return value
 
     # What becomes of it.
@@ -208,8 +199,7 @@ class Session(SessionState, MutableMapping[str, Any]):
         The old one is dead for every request that comes then. Requests that had loaded it before may still save for
         the time of `grace`. Nothing else changes.
         """
-        self._open()
-        self.wanted.rotates = True
+        self._open().wanted.rotates = True
 
     def log_in(self, user: str) -> None:
         """Make it the session of a user, with a new secret.
@@ -225,22 +215,15 @@ class Session(SessionState, MutableMapping[str, Any]):
             raise SessionError(msg)
         if self.user not in (None, user):
             self.end()
-        self.wanted.user = user
-        self.wanted.rotates = True
+        wanted = self.state.wanted
+        wanted.user, wanted.rotates = user, True
 
     def end(self) -> None:
         """End it: nothing of it is left, and no request that is still running can bring it back.
 
         What is written after that belongs to a new session.
         """
-        self._open()
-        if self.known.handle:
-            self.wanted.ended.append(self.known)
-        self.known, ended = Known(), self.wanted.ended
-        kept = self.wanted
-        self.wanted = Wanted(ended=ended, idle=kept.idle, lasts=kept.lasts, persistent=kept.persistent)
-        self._forget()
-        self._touched = True
+        self._open().end()
 
     log_out = end
 
@@ -258,25 +241,38 @@ class Session(SessionState, MutableMapping[str, Any]):
             absolute: how long it lasts from now, whatever happens.
             persistent: whether the browser keeps its cookie when it is closed, whatever the middleware says.
         """
-        self._open()
+        wanted = self._open().wanted
         if idle is not None:
-            self.wanted.idle = seconds(idle, "idle")
+            wanted.idle = seconds(idle, "idle")
         if absolute is not None:
-            self.wanted.lasts = seconds(absolute, "absolute")
+            wanted.lasts = seconds(absolute, "absolute")
         if persistent is not None:
-            self.wanted.persistent = bool(persistent)
+            wanted.persistent = bool(persistent)
 
-    def _need(self) -> None:
-        if not self._accessed:
-            self.look()
-        if self._load is not None:
-            self.fetch(self._load)
+    def _state(self) -> SessionState:
+        """Return what is known of it, once that is loaded, for somebody who looks at it."""
+        state = self.state
+        if not state.accessed:
+            state.look()
+        if state.loader is not None:
+            state.fetch(state.loader)
+        return state
 
-    def _open(self) -> None:
-        self._need()
-        if self._closed:
+    def _open(self) -> SessionState:
+        """Return what is known of it to somebody who changes it."""
+        state = self._state()
+        if state.closed:
             msg = (
-                f"the session cannot be changed: {self._closed}; write before, or use layer.sessions.edit(handle), "
+                f"the session cannot be changed: {state.closed}; write before, or use layer.sessions.edit(handle), "
                 "which saves for itself"
             )
             raise SessionError(msg)
+        return state
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

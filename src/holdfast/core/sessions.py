@@ -19,9 +19,9 @@ from holdfast._missing import MISSING
 from holdfast.codec import Codec
 from holdfast.commands import Command
 from holdfast.core.records import Recorder
-from holdfast.core.session import Session
 from holdfast.core.session_index import SessionIndex
-from holdfast.core.session_state import Known, Wanted, frame_key, id_of
+from holdfast.core.session_known import Known, Wanted
+from holdfast.core.session_state import SessionState, frame_key, id_of
 from holdfast.errors import BackendError, SessionError
 from holdfast.events import SessionDropped, SessionUnreadable
 from holdfast.policy.names import Names
@@ -82,7 +82,7 @@ class SessionKeeping:
         """Count and tell that Redis could not be used for a session."""
         self._recorder.backend_failed(self._recorder.tally("sessions"), what, error)
 
-    async def load(self, port: Port, session: Session, handle: str, secret: str) -> bool:
+    async def load(self, port: Port, session: SessionState, handle: str, secret: str) -> bool:
         """Load a session; say whether there is one.
 
         Args:
@@ -122,7 +122,7 @@ class SessionKeeping:
         if self._recorder.hooks:
             self._recorder.emit(SessionUnreadable(handle, name, reason))
 
-    async def save(self, port: Port, session: Session, codec: Codec, terms: Terms) -> Saved:
+    async def save(self, port: Port, session: SessionState, codec: Codec, terms: Terms) -> Saved:
         """Store what has changed of a session, and nothing else.
 
         Raises:
@@ -138,7 +138,7 @@ class SessionKeeping:
             return Saved("ended" if ended else "nothing")
         return await self._change(port, session, codec, terms, values)
 
-    async def _end(self, port: Port, session: Session) -> bool:
+    async def _end(self, port: Port, session: SessionState) -> bool:
         """End the sessions that an object was before; say whether there were any."""
         ended = bool(session.wanted.ended)
         while session.wanted.ended:
@@ -150,7 +150,7 @@ class SessionKeeping:
             session.wanted.ended.pop(0)
         return ended
 
-    async def begin(self, port: Port, session: Session, codec: Codec, terms: Terms) -> str:
+    async def begin(self, port: Port, session: SessionState, codec: Codec, terms: Terms) -> str:
         """Store a new session, whatever is in it, and return the value of its cookie."""
         saved = await self._create(port, session, codec, terms, Saved("nothing"), always=True)
         if not saved.cookie:
@@ -158,7 +158,7 @@ class SessionKeeping:
         return saved.cookie
 
     async def _create(
-        self, port: Port, session: Session, codec: Codec, terms: Terms, otherwise: Saved, *, always: bool = False
+        self, port: Port, session: SessionState, codec: Codec, terms: Terms, otherwise: Saved, *, always: bool = False
     ) -> Saved:
         values, wanted = session.written(), session.wanted
         if not values and not wanted.user and not always:
@@ -192,7 +192,9 @@ class SessionKeeping:
         session.saved(frames, values)
         return Saved("created", f"{handle}.{secret}", lasts)
 
-    async def _change(self, port: Port, session: Session, codec: Codec, terms: Terms, values: dict[str, Any]) -> Saved:
+    async def _change(
+        self, port: Port, session: SessionState, codec: Codec, terms: Terms, values: dict[str, Any]
+    ) -> Saved:
         known, wanted = session.known, session.wanted
         if wanted.rotates and not known.secret:
             msg = "a new secret would reach nobody: rotate, or log in, where the visitor's request is answered"
@@ -227,7 +229,7 @@ class SessionKeeping:
         return Saved("saved", f"{known.handle}.{known.secret}" if secret else "", left)
 
     async def _store(
-        self, port: Port, session: Session, codec: Codec, turn: Turn, values: dict[str, Any]
+        self, port: Port, session: SessionState, codec: Codec, turn: Turn, values: dict[str, Any]
     ) -> tuple[int, list[Any], dict[str, bytes | None]]:
         """Store data, merged with what others have stored meanwhile; `values` are then those that were.
 
@@ -254,7 +256,9 @@ class SessionKeeping:
         msg = f"others have changed the same data {_MERGES} times in a row: nothing was stored"
         raise SessionError(msg)
 
-    async def _go_on_without(self, port: Port, session: Session, codec: Codec, terms: Terms, *, ended: bool) -> Saved:
+    async def _go_on_without(
+        self, port: Port, session: SessionState, codec: Codec, terms: Terms, *, ended: bool
+    ) -> Saved:
         """Do what is right when a session has ended meanwhile, or its secret was replaced.
 
         Whoever has just logged in has proved who they are: what this request wrote begins a new session. Nothing that
@@ -266,11 +270,11 @@ class SessionKeeping:
         session.start_anew(session.written())
         return await self._create(port, session, codec, terms, Saved("nothing"))
 
-    def drop(self, session: Session, why: str) -> Saved:
+    def drop(self, session: SessionState, why: str) -> Saved:
         """Note that the changes of a session will not be stored."""
         return self._drop(session, why, Saved("nothing"))
 
-    def _drop(self, session: Session, why: str, otherwise: Saved) -> Saved:
+    def _drop(self, session: SessionState, why: str, otherwise: Saved) -> Saved:
         names = tuple(session.changed())
         session.unkept = why
         if self._recorder.hooks and names:
@@ -296,7 +300,7 @@ def _note(known: Known, wanted: Wanted, secret: str, now: float) -> None:
         known.persistent = wanted.persistent
 
 
-def _note_user(session: Session, name: str | None) -> None:
+def _note_user(session: SessionState, name: str | None) -> None:
     """Let a session become that of whom one of its data names."""
     if name is None or session.wanted.user is not None:
         return

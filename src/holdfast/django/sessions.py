@@ -66,7 +66,7 @@ class SessionStore(SessionBase):
     def modified(self) -> bool:
         """Whether something has to be saved: it was said so, or a value was changed inside."""
         held = self._held
-        return self._assigned or (held is not None and held.changes_inside())
+        return self._assigned or (held is not None and held.state.changes_inside())
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -78,7 +78,7 @@ class SessionStore(SessionBase):
         Not if another request gave the session a new key a moment ago: the cookie that would go is the new one.
         """
         held = self._held
-        return not (held is not None and held.unkept) and bool(super().is_empty())
+        return not (held is not None and held.state.unkept) and bool(super().is_empty())
 
     @property
     def handle(self) -> str:
@@ -135,7 +135,7 @@ class SessionStore(SessionBase):
     async def _load(self, port: Port) -> Session:
         session, found = Session(self._terms.codec), parse_id(self.session_key)
         try:
-            is_there = found is not None and await self._terms.keeping.load(port, session, *found)
+            is_there = found is not None and await self._terms.keeping.load(port, session.state, *found)
         except BackendError:
             self.is_barred = True
             raise
@@ -143,8 +143,8 @@ class SessionStore(SessionBase):
             self._session_key = None
             return session
         try:
-            for name in session.names():
-                session.base(name)
+            for name in session.state.names():
+                session.state.base(name)
         except UnreadableSession:  # as Django does with what another SECRET_KEY has signed
             self._session_key = None
             return Session(self._terms.codec)
@@ -168,7 +168,7 @@ class SessionStore(SessionBase):
 
     async def _find(self, port: Port, session_key: str | None) -> Session | None:
         session, found = Session(self._terms.codec), parse_id(session_key)
-        if found is None or not await self._terms.keeping.load(port, session, found.handle, found.secret):
+        if found is None or not await self._terms.keeping.load(port, session.state, found.handle, found.secret):
             return None
         return session
 
@@ -186,7 +186,7 @@ class SessionStore(SessionBase):
         held.update(before or {})
         self._note(held)
         try:
-            self._session_key = await self._terms.keeping.begin(port, held, self._terms.codec, self._terms.times)
+            self._session_key = await self._terms.keeping.begin(port, held.state, self._terms.codec, self._terms.times)
         except SessionError:  # all sessions of this user were revoked meanwhile
             raise UpdateError from None
         self._session_cache = held
@@ -211,19 +211,19 @@ class SessionStore(SessionBase):
 
     async def _save(self, port: Port, *, must_create: bool = False) -> None:
         held = await self._open(port)
-        if held.unkept and not must_create:
+        if held.state.unkept and not must_create:
             raise UpdateError
-        if must_create or not held.known.handle:
+        if must_create or not held.state.known.handle:
             await self._create(port)
             return
         self._note(held)
-        if held.wanted.is_nothing and not held.changed():
-            held.wanted.idle = held.known.idle  # so that it shows whether it has ended
+        if held.state.wanted.is_nothing and not held.state.changed():
+            held.state.wanted.idle = held.state.known.idle  # so that it shows whether it has ended
         await self._store(port, held)
 
     async def _store(self, port: Port, held: Session) -> None:
-        saved: Saved = await self._terms.keeping.save(port, held, self._terms.codec, self._terms.times)
-        if saved.kind == "dropped" or not held.known.handle:
+        saved: Saved = await self._terms.keeping.save(port, held.state, self._terms.codec, self._terms.times)
+        if saved.kind == "dropped" or not held.state.known.handle:
             raise UpdateError
         if saved.cookie:
             self._session_key = saved.cookie
@@ -238,7 +238,7 @@ class SessionStore(SessionBase):
 
     async def _cycle(self, port: Port) -> None:
         held = await self._open(port)
-        if not held.known.handle:
+        if not held.state.known.handle:
             await self._create(port)
             return
         held.rotate()
@@ -279,9 +279,9 @@ class SessionStore(SessionBase):
             await self._end(port, found)
 
     async def _end(self, port: Port, session: Session) -> None:
-        if session.known.handle:
+        if session.state.known.handle:
             session.end()
-            await self._terms.keeping.save(port, session, self._terms.codec, self._terms.times)
+            await self._terms.keeping.save(port, session.state, self._terms.codec, self._terms.times)
 
     @classmethod
     def clear_expired(cls) -> None:
@@ -300,13 +300,13 @@ class SessionStore(SessionBase):
 
     def _note(self, held: Session) -> None:
         """Say whose the session is, and how long it lasts, where that has changed."""
-        is_assigned, user = held.assigned(SESSION_KEY)
+        is_assigned, user = held.state.assigned(SESSION_KEY)
         if is_assigned:
             text = "" if user is MISSING or user is None else str(user)
-            if text != held.known.user:
-                held.wanted.user = text
-        if held.assigned(_EXPIRY)[0] or not held.known.handle:
-            held.wanted.idle, held.wanted.lasts = self._times(held)
+            if text != held.state.known.user:
+                held.state.wanted.user = text
+        if held.state.assigned(_EXPIRY)[0] or not held.state.known.handle:
+            held.state.wanted.idle, held.state.wanted.lasts = self._times(held)
 
     def _times(self, held: Session) -> tuple[float, float]:
         """Return for how many seconds a session lasts without use, and whatever happens."""

@@ -14,6 +14,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from holdfast._calls import drive
 from holdfast.codec import Codec
 from holdfast.core.session import Session
+from holdfast.core.session_state import SessionState
 from holdfast.errors import BackendError, SessionError
 from holdfast.layer import Layer
 from holdfast.typing import Duration
@@ -50,16 +51,16 @@ class HoldfastSession(Session, SessionMixin):
     @property
     def accessed(self) -> bool:
         """Whether somebody has looked at it: the response then says ``Vary: Cookie``."""
-        return self._accessed
+        return self.state.accessed
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
-        self._accessed = bool(value)
+        self.state.accessed = bool(value)
 
     @property
     def modified(self) -> bool:
         """Whether something was assigned or deleted; changes inside of values are found when it is saved."""
-        return Session.modified.fget(self)  # type: ignore[attr-defined,no-any-return]
+        return self.state.modified
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -76,10 +77,8 @@ class HoldfastSession(Session, SessionMixin):
         if bool(value) == self.permanent:
             return  # many apps say so in each request
         self["_permanent"] = bool(value)
-        self.rotate()  # the browser has to be given the cookie again, for another time
-        if value and self._lifetimes is not None:
-            idle, absolute = self._lifetimes
-            self.expire_after(idle=idle, absolute=absolute)
+        idle, absolute = self._lifetimes if value and self._lifetimes is not None else (None, None)
+        self.expire_after(idle=idle, absolute=absolute, persistent=bool(value))
 
 
 class NoSession(NullSession):
@@ -127,19 +126,19 @@ class HoldfastSessionInterface(SessionInterface):
         Raises:
             ConfigurationError: browsers would ignore the cookie that they describe.
         """
-        self._sessions(app, permanent=False)
+        self._sessions(app)
 
     def open_session(self, app: Flask, request: Request) -> HoldfastSession | None:
         """Return the session of a request, of which nothing is loaded yet; None on paths that are exempt."""
-        sessions = self._sessions(app, permanent=False)
+        sessions = self._sessions(app)
         if sessions.is_exempt(request.path):
             return None
         engine, _, codec = sessions.use()
         header, https = request.headers.get("Cookie"), request.is_secure
 
-        def load(session: Session) -> None:
+        def load(state: SessionState) -> None:
             try:
-                drive(sessions.fill(engine.blocking, session, header, https=https))
+                drive(sessions.fill(engine.blocking, state, header, https=https))
             except BackendError as error:
                 raise ServiceUnavailable("Sessions cannot be read at the moment. Try again soon.") from error
 
@@ -153,10 +152,8 @@ class HoldfastSessionInterface(SessionInterface):
         if not isinstance(session, HoldfastSession) or session.opened is None:
             return
         sessions, https = session.opened
-        if session.is_loaded and session.has("_permanent") and session.permanent:  # to ask must not load it
-            sessions = self._sessions(app, permanent=True)
         try:
-            finished = drive(sessions.finish(sessions.use()[0].blocking, session, https=https))
+            finished = drive(sessions.finish(sessions.use()[0].blocking, session.state, https=https))
         except BackendError:
             app.logger.exception("a session could not be stored, and its response was withheld")
             _withhold(response)
@@ -170,13 +167,13 @@ class HoldfastSessionInterface(SessionInterface):
                 cookie = _HTTP_ONLY.sub("", cookie)
             response.headers = Headers(told(response.headers, cookie))
 
-    def _sessions(self, app: Flask, *, permanent: bool) -> WebSessions:
+    def _sessions(self, app: Flask) -> WebSessions:
         """Return the sessions of the app's settings, which may change while it is set up."""
         config: Any = app.config
         path, same_site = self.get_cookie_path(app), self.get_cookie_samesite(app)
         partitioned = config.get("SESSION_COOKIE_PARTITIONED", False)  # since Flask 3.1
         name = self.get_cookie_name(app)
-        said = name, self.get_cookie_domain(app), path, self.get_cookie_secure(app), same_site, partitioned, permanent
+        said = name, self.get_cookie_domain(app), path, self.get_cookie_secure(app), same_site, partitioned
         found = self._made.get(said)
         if found is None:
             options: dict[str, Any] = {
@@ -186,7 +183,6 @@ class HoldfastSessionInterface(SessionInterface):
                 "secure": self.get_cookie_secure(app) or None,
                 "same_site": (same_site or "lax").lower(),
                 "partitioned": bool(partitioned),
-                "persistent": permanent,
             }
             found = WebSessions(self._layer, cast("SessionOptions", {**options, **self._options}))
             self._made[said] = found

@@ -61,7 +61,7 @@ class WebCache:
     """
 
     def __init__(self, layer: Layer | None, options: HttpCacheOptions) -> None:
-        refuse_unknown("CacheMiddleware", options, HttpCacheOptions.__optional_keys__)
+        refuse_unknown("CacheMiddleware", options, HttpCacheOptions.__optional_keys__, beside=["layer"])
         self._find_engine = engine_of(layer)
         self.rules, self.keying = _rules(**options), _keying(**options)
         self.namespace = check_namespace(options.get("namespace", NAMESPACE)) or NAMESPACE

@@ -77,7 +77,7 @@ def checked_rules(options: Any, *, is_async_app: bool) -> IdempotencyRules:
     Raises:
         ConfigurationError: an option cannot work; the message names it.
     """
-    refuse_unknown("IdempotencyMiddleware", options, IdempotencyOptions.__optional_keys__)
+    refuse_unknown("IdempotencyMiddleware", options, IdempotencyOptions.__optional_keys__, beside=["layer"])
     required, failure = options.get("required", ()), options.get("on_failure", "closed")
     if failure not in ("closed", "open"):
         msg = f"on_failure={failure!r} must be 'closed' (503) or 'open' (go on without knowing what was done before)"

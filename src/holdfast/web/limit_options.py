@@ -55,7 +55,7 @@ class EdgePlan:
     """
 
     def __init__(self, options: RateLimitOptions, *, finds_routes: bool) -> None:
-        refuse_unknown("RateLimitMiddleware", options, RateLimitOptions.__optional_keys__)
+        refuse_unknown("RateLimitMiddleware", options, RateLimitOptions.__optional_keys__, beside=["layer"])
         cost = options.get("cost", 1)
         self.rules = _rules(options)
         messages = options.get("messages")

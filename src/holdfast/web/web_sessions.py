@@ -12,7 +12,7 @@ from holdfast._calls import drive
 from holdfast._durations import seconds
 from holdfast.codec import Codec
 from holdfast.core.session import Session
-from holdfast.core.session_state import UnreadableSession
+from holdfast.core.session_state import SessionState, UnreadableSession
 from holdfast.core.sessions import Saved, SessionKeeping, Terms
 from holdfast.defaults import engine_of
 from holdfast.engine import Engine
@@ -75,7 +75,7 @@ class WebSessions:
     """
 
     def __init__(self, layer: Layer | None, options: SessionOptions) -> None:
-        refuse_unknown("SessionMiddleware", options, SessionOptions.__optional_keys__)
+        refuse_unknown("SessionMiddleware", options, SessionOptions.__optional_keys__, beside=["layer"])
         self._find_engine = engine_of(layer)
         self.terms = Terms(
             seconds(options.get("idle", IDLE), "idle"),
@@ -126,7 +126,7 @@ class WebSessions:
         session = Session(self.use()[2])
         if header is not None:
             try:
-                await self.fill(port, session, header, https=https)
+                await self.fill(port, session.state, header, https=https)
             except BackendError as error:
                 return Session(self.use()[2], None, partial(_bar, error))
         return session
@@ -135,12 +135,12 @@ class WebSessions:
         """Return the session of a request to blocking code, which is loaded when somebody looks at it."""
         engine, _, codec = self.use()
 
-        def load(session: Session) -> None:
-            drive(self.fill(engine.blocking, session, header, https=https))
+        def load(state: SessionState) -> None:
+            drive(self.fill(engine.blocking, state, header, https=https))
 
         return Session(codec, None, load)
 
-    async def fill(self, port: Port, session: Session, header: str | None, *, https: bool) -> None:
+    async def fill(self, port: Port, session: SessionState, header: str | None, *, https: bool) -> None:
         """Load the session of a request into an object.
 
         Raises:
@@ -167,7 +167,7 @@ class WebSessions:
         session.found_nothing()
         session.unkept = session.unkept or ("superseded" if superseded else "")
 
-    def _look_through(self, session: Session) -> None:
+    def _look_through(self, session: SessionState) -> None:
         """End a session of which something cannot be read, if that is what the app wants."""
         if self._ends_unreadable:
             try:
@@ -176,7 +176,7 @@ class WebSessions:
             except UnreadableSession:
                 session.end()
 
-    def finished(self, session: Session) -> Finished | None:
+    def finished(self, session: SessionState) -> Finished | None:
         """Do what `finish` does if there is nothing to store, as for most requests; None if there may be something.
 
         Raises:
@@ -189,7 +189,7 @@ class WebSessions:
         session.close(BEGUN)
         return UNCHANGED if session.accessed else UNTOUCHED
 
-    async def finish(self, port: Port, session: Session, *, https: bool) -> Finished:
+    async def finish(self, port: Port, session: SessionState, *, https: bool) -> Finished:
         """Store what has changed, and return what the response has to say; after that the session cannot be changed.
 
         Raises:
@@ -213,7 +213,7 @@ class WebSessions:
         session.close(BEGUN)
         return Finished(True, self._cookie_of(session, saved, https=https, had=had))
 
-    def _cookie_of(self, session: Session, saved: Saved, *, https: bool, had: bool) -> str | None:
+    def _cookie_of(self, session: SessionState, saved: Saved, *, https: bool, had: bool) -> str | None:
         value, lasts, known = saved.cookie, saved.lasts, session.known
         cookie = self.cookie
         if known.persistent is not None and known.persistent is not cookie.persistent:
@@ -225,7 +225,7 @@ class WebSessions:
         return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
 
 
-def _bar(error: BackendError, session: Session) -> None:
+def _bar(error: BackendError, session: SessionState) -> None:
     raise error
 
 

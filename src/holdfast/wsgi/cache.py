@@ -11,6 +11,7 @@ from holdfast._calls import drive
 from holdfast.core.http_exchange import Exchange, Outcome
 from holdfast.engine import Engine
 from holdfast.layer import Layer
+from holdfast.web.app_kinds import wsgi_app
 from holdfast.web.http_answers import answer, timeout
 from holdfast.web.http_options import HttpCacheOptions, WebCache
 from holdfast.wsgi.http_environs import Environ, copied, relayed, request_of
@@ -47,7 +48,7 @@ class CacheMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[HttpCacheOptions]) -> None:
-        self.app = app
+        self.app = wsgi_app(app, "CacheMiddleware")
         self._cache = WebCache(layer, options)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

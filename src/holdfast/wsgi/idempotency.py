@@ -9,6 +9,7 @@ from typing import Any, Final, Unpack
 from holdfast._calls import drive
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
+from holdfast.web.app_kinds import wsgi_app
 from holdfast.web.idempotency import WebIdempotency
 from holdfast.web.idempotency_options import IdempotencyOptions
 from holdfast.web.problems import plain_problem
@@ -49,7 +50,7 @@ class IdempotencyMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[IdempotencyOptions]) -> None:
-        self.app = app
+        self.app = wsgi_app(app, "IdempotencyMiddleware")
         self._idempotency = WebIdempotency(layer, options, is_async=False)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

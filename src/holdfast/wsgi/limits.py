@@ -7,6 +7,7 @@ from typing import Any, Unpack
 
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
+from holdfast.web.app_kinds import wsgi_app
 from holdfast.web.edge_limits import EdgeLimits
 from holdfast.web.limit_matching import refuse_async
 from holdfast.web.limit_options import RateLimitOptions
@@ -44,7 +45,7 @@ class RateLimitMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[RateLimitOptions]) -> None:
-        self.app = app
+        self.app = wsgi_app(app, "RateLimitMiddleware")
         self._limits = EdgeLimits(layer, options, finds_routes=False)
         plan = self._limits.plan
         plan.refuse_messages()

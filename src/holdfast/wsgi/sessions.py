@@ -7,9 +7,10 @@ from itertools import chain
 from typing import Any, Unpack
 
 from holdfast._calls import drive
-from holdfast.core.session import Session
+from holdfast.core.session_state import SessionState
 from holdfast.errors import BackendError
 from holdfast.layer import Layer
+from holdfast.web.app_kinds import wsgi_app
 from holdfast.web.session_fields import told
 from holdfast.web.web_sessions import BEGUN, UNTOUCHED, SessionOptions, WebSessions, unavailable
 from holdfast.wsgi.http_run import App, StartResponse, close_body, start_answer
@@ -44,7 +45,7 @@ class SessionMiddleware:
     """
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[SessionOptions]) -> None:
-        self.app = app
+        self.app = wsgi_app(app, "SessionMiddleware")
         self._sessions = WebSessions(layer, options)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -54,7 +55,7 @@ class SessionMiddleware:
             return self.app(environ, start_response)
         https = environ.get("wsgi.url_scheme") == "https"
         session = environ["holdfast.session"] = sessions.lazy(environ.get("HTTP_COOKIE"), https=https)
-        head = _Head(sessions, session, environ, start_response)
+        head = _Head(sessions, session.state, environ, start_response)
         try:
             body = self.app(environ, head.take)
         except BackendError:
@@ -78,7 +79,7 @@ class _Head:
     """The head of the app's answer, which waits until the session is stored."""
 
     def __init__(
-        self, sessions: WebSessions, session: Session, environ: dict[str, Any], start_response: StartResponse
+        self, sessions: WebSessions, session: SessionState, environ: dict[str, Any], start_response: StartResponse
     ) -> None:
         self._sessions = sessions
         self._session = session

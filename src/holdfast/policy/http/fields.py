@@ -31,6 +31,9 @@ HOP_BY_HOP: Final = frozenset(
 )
 """Fields about one connection or one proxy, which nobody stores (RFC 9111, 3.1; RFC 9110, 7.6.1)."""
 
+_OF_LIMITS: Final = ("ratelimit-", "x-ratelimit-", "x-rate-limit-")
+"""How fields begin that tell one client what is left of its quota (draft-ietf-httpapi-ratelimit-headers, and older)."""
+
 _SPACE: Final = " \t"
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE: Final = re.compile(r"[^\x00\r\n\u0100-\U0010ffff]*")
@@ -116,12 +119,18 @@ def is_sound(name: str, value: str) -> bool:
 def storable(fields: Fields) -> Pairs:
     """Return the fields that a stored response keeps, bytes and order as received (RFC 9111, 3.1).
 
-    Gone are those about the connection, those that `Connection` names, and those that may not stand in a message.
+    Gone are those about the connection, those that `Connection` names, those that may not stand in a message, and those
+    that tell of a quota: it is that of the client whose request was answered, and others would believe it theirs.
     """
     unkept = HOP_BY_HOP
     if connection := fields.get("connection"):
         unkept = HOP_BY_HOP.union(map(str.lower, members(connection)))
-    return tuple([pair for pair in fields.pairs if pair[0].lower() not in unkept and is_sound(*pair)])
+    return tuple([pair for pair in fields.pairs if _lasts(pair[0].lower(), unkept) and is_sound(*pair)])
+
+
+def _lasts(name: str, unkept: frozenset[str]) -> bool:
+    """Say whether a field, named in lower case, means the same in an answer to another request."""
+    return name not in unkept and name != "ratelimit" and not name.startswith(_OF_LIMITS)
 
 
 def _split_quoted(value: str) -> list[str]:
