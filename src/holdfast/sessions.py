@@ -99,7 +99,7 @@ class Sessions:
         session.update(data or {})
         if user is not None:
             session.log_in(user)
-        return session, await self.keeping.begin(port, session.state, codec, _terms(idle, absolute))
+        return session, await self.keeping.begin(port, session.state, codec, session_terms(idle, absolute))
 
     def open(self, cookie: str) -> Session | None:
         """Return the session of a cookie's value, and keep it for another idle time; None if there is none.
@@ -141,7 +141,7 @@ class Sessions:
         return await self._save(self._engine.asyncio, session)
 
     async def _save(self, port: Port, session: Session) -> str | None:
-        saved = await self.keeping.save(port, session.state, self.codec(), _terms(IDLE, ABSOLUTE))
+        saved = await self.keeping.save(port, session.state, self.codec(), session_terms(IDLE, ABSOLUTE))
         return _checked(saved).cookie or None
 
     def edit(self, handle: str) -> Editing:
@@ -239,12 +239,21 @@ class Editing:
     async def _save(self, port: Port) -> None:
         session, self._session = self._session, None
         if session is not None:
-            terms = _terms(IDLE, ABSOLUTE)
+            terms = session_terms(IDLE, ABSOLUTE)
             _checked(await self._sessions.keeping.save(port, session.state, self._sessions.codec(), terms))
 
 
-def _terms(idle: Duration, absolute: Duration) -> Terms:
-    return Terms(seconds(idle, "idle"), seconds(absolute, "absolute"), seconds(GRACE, "grace"))
+def session_terms(idle: Duration, absolute: Duration, grace: Duration = GRACE, user_key: str | None = None) -> Terms:
+    """Return how long sessions last.
+
+    Raises:
+        ConfigurationError: they cannot last so long.
+    """
+    terms = Terms(seconds(idle, "idle"), seconds(absolute, "absolute"), seconds(grace, "grace", zero=True), user_key)
+    if terms.idle > terms.absolute and absolute == ABSOLUTE:  # who says both knows that the shorter one counts
+        msg = f"idle={idle!r} is longer than absolute={absolute!r}, which ends every session: give absolute=, too"
+        raise ConfigurationError(msg)
+    return terms
 
 
 def _checked(saved: Saved) -> Saved:

@@ -239,6 +239,7 @@ def test_an_app_that_fails(front: str, namespace: str) -> None:
         {"on_failure": "raise"},
         {"on_unreadable": "no"},
         {"user_key": ""},
+        {"idle": "7d"},
         {"user_key": 1},
         {"serializer": ""},
         {"same_site": "none"},

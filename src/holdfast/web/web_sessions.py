@@ -9,11 +9,10 @@ from functools import partial
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypedDict, cast
 
 from holdfast._calls import drive
-from holdfast._durations import seconds
 from holdfast.codec import Codec
 from holdfast.core.session import Session
 from holdfast.core.session_state import SessionState, UnreadableSession
-from holdfast.core.sessions import Saved, SessionKeeping, Terms
+from holdfast.core.sessions import Saved, SessionKeeping
 from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
@@ -22,7 +21,7 @@ from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
 from holdfast.policy.session_cookie import Cookie, find_cookies, parse_id
 from holdfast.port import Port
-from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER
+from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER, session_terms
 from holdfast.typing import Duration
 from holdfast.web.http_private import is_private
 from holdfast.web.problems import plain_problem
@@ -77,10 +76,10 @@ class WebSessions:
     def __init__(self, layer: Layer | None, options: SessionOptions) -> None:
         refuse_unknown("SessionMiddleware", options, SessionOptions.__optional_keys__, beside=["layer"])
         self._find_engine = engine_of(layer)
-        self.terms = Terms(
-            seconds(options.get("idle", IDLE), "idle"),
-            seconds(options.get("absolute", ABSOLUTE), "absolute"),
-            seconds(options.get("grace", GRACE), "grace", zero=True),
+        self.terms = session_terms(
+            options.get("idle", IDLE),
+            options.get("absolute", ABSOLUTE),
+            options.get("grace", GRACE),
             _text(options.get("user_key"), "user_key"),
         )
         self.cookie = Cookie.of(
