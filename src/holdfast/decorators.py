@@ -101,7 +101,7 @@ def cached(
         >>> greet("Ada")
         'hello Ada'
     """
-    refuse_unknown("cached", unknown, CachedOptions.__optional_keys__)
+    refuse_unknown("cached", unknown, CachedOptions.__optional_keys__, beside=["layer"])
     return decorate(
         engine_of(layer),
         ttl,
@@ -253,7 +253,7 @@ def rate_limited(
         ...     print(error.decision.refused_by, error.decision.remaining)
         ('per-minute',) 0
     """
-    refuse_unknown("rate_limited", unknown, LimitOptions.__optional_keys__)
+    refuse_unknown("rate_limited", unknown, LimitOptions.__optional_keys__, beside=["layer"])
     return limit(
         engine_of(layer),
         quota,
@@ -315,7 +315,7 @@ def locked(
         >>> bill(7)
         'billed 7'
     """
-    refuse_unknown("locked", unknown, LockedOptions.__optional_keys__)
+    refuse_unknown("locked", unknown, LockedOptions.__optional_keys__, beside=["layer"])
     return lock_calls(
         engine_of(layer),
         key,
@@ -384,7 +384,7 @@ def idempotent(
         >>> pay(7, 100)
         'paid 100'
     """
-    refuse_unknown("idempotent", unknown, IdempotentOptions.__optional_keys__)
+    refuse_unknown("idempotent", unknown, IdempotentOptions.__optional_keys__, beside=["layer"])
     return run_once(
         engine_of(layer),
         key,

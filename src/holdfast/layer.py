@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -36,6 +37,7 @@ from holdfast.sessions import Sessions
 from holdfast.typing import Duration, Hook
 
 F = TypeVar("F", bound=Callable[..., Any])
+_log = logging.getLogger("holdfast")
 
 
 class LayerOptions(TypedDict, total=False):
@@ -53,6 +55,14 @@ class LayerOptions(TypedDict, total=False):
     hooks: Iterable[Hook]
     replicas: int
     connection: Mapping[str, Any] | None
+
+
+def url_of_env() -> str:
+    """Return where Redis is, as the environment says; what follows where it says nothing is told in the log."""
+    url = os.environ.get("HOLDFAST_URL")
+    if url is None:
+        _log.info("HOLDFAST_URL is not set: all is kept in this process (memory://), and no other sees it")
+    return url or "memory://"
 
 
 class Layer:
@@ -136,7 +146,7 @@ class Layer:
     def from_env(cls, **options: Unpack[LayerOptions]) -> Self:
         """Return a layer for ``HOLDFAST_URL`` (default ``memory://``) and ``HOLDFAST_NAMESPACE`` (default none)."""
         options.setdefault("namespace", os.environ.get("HOLDFAST_NAMESPACE", ""))
-        return cls(os.environ.get("HOLDFAST_URL", "memory://"), **options)
+        return cls(url_of_env(), **options)
 
     @property
     def serializers(self) -> Serializers:

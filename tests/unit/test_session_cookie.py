@@ -249,7 +249,8 @@ def test_a_value_cannot_add_to_the_field(value: str) -> None:
         ({"path": "/a\n"}, "begin with '/'"),
         ({"path": "/ü"}, "begin with '/'"),
         ({"path": "/" * 1025}, "begin with '/'"),
-        ({"same_site": "Lax"}, "one of 'lax', 'strict', 'none'"),
+        ({"same_site": "laxer"}, "one of 'lax', 'strict', 'none'"),
+        ({"same_site": "NONE"}, "secure=True only"),
         ({"same_site": None}, "one of 'lax', 'strict', 'none'"),
         ({"secure": "yes"}, "True or False, or None"),
         ({"persistent": None}, "True or False"),
@@ -260,6 +261,14 @@ def test_what_browsers_ignore_is_refused(options: Any, message: str) -> None:
     """At once, and with what would do."""
     with pytest.raises(ConfigurationError, match=message):
         Cookie.of(**options)
+
+
+@pytest.mark.parametrize("written", ["lax", "Lax", "LAX", "strict", "Strict", "none", "None"])
+def test_same_site_is_taken_in_any_case(written: Any) -> None:
+    """As the frameworks' own settings and RFC 6265bis write it."""
+    made = Cookie.of(same_site=written, secure=True)
+    assert made.same_site == written.lower()
+    assert f"; SameSite={written.capitalize()}" in made.set_cookie(VALUE, https=True, max_age=None)
 
 
 @pytest.mark.parametrize("cookie", ["__Host-a", "__host-a", "__Secure-a", "__Http-a", "__Host-Http-a"])

@@ -37,9 +37,9 @@ class ScopeRequest(WebRequest):
     @property
     def path(self) -> str:
         """The path, percent-decoded, with where the app is mounted."""
-        path, root = str(self.raw["path"]), str(self.raw.get("root_path", ""))
+        path, root = str(self.raw["path"]), str(self.raw.get("root_path", "")).rstrip("/")
         # Some servers leave out where the app is mounted.
-        return path if not root or path.startswith(root) else root + path
+        return path if not root or path == root or path.startswith(f"{root}/") else root + path
 
     @property
     def query(self) -> str:

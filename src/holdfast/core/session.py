@@ -171,7 +171,8 @@ class Session(MutableMapping[str, Any]):
         Args:
             name: of the value.
             function: from the old value to the new one.
-            default: the old value where there is none.
+            default: the old value where there is none. Without it, saving fails if another request has deleted the
+                value meanwhile.
 
         Raises:
             KeyError: there is no value, and no default.
@@ -247,7 +248,10 @@ class Session(MutableMapping[str, Any]):
         if absolute is not None:
             wanted.lasts = seconds(absolute, "absolute")
         if persistent is not None:
-            wanted.persistent = bool(persistent)
+            if not isinstance(persistent, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped
+                msg = f"persistent={persistent!r} must be True or False"
+                raise SessionError(msg)
+            wanted.persistent = persistent
 
     def _state(self) -> SessionState:
         """Return what is known of it, once that is loaded, for somebody who looks at it."""

@@ -20,7 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from holdfast.defaults import default_layer
 from holdfast.errors import ConfigurationError
-from holdfast.layer import Layer, LayerOptions
+from holdfast.layer import Layer, LayerOptions, url_of_env
 from holdfast.policy.quota import Quota
 
 PARTS: Final = frozenset({"idempotency", "limits", "sessions"})
@@ -66,7 +66,7 @@ def project_layer() -> Layer:
 def project_terms() -> tuple[str, dict[str, Any]]:
     """Return the URL and the options of the project's layer."""
     options = {name: value for name, value in _setting().items() if name not in PARTS}
-    url = options.pop("url", None) or os.environ.get("HOLDFAST_URL", "memory://")
+    url = options.pop("url", None) or url_of_env()
     options.setdefault("namespace", os.environ.get("HOLDFAST_NAMESPACE", ""))
     known = LayerOptions.__optional_keys__
     unknown = sorted(set(options) - known)

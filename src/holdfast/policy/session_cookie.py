@@ -14,6 +14,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 from holdfast.errors import ConfigurationError
 
 SameSite: TypeAlias = Literal["lax", "strict", "none"]
+SameSiteOption: TypeAlias = Literal["lax", "strict", "none", "Lax", "Strict", "None"]
+"""As options have it: frameworks and RFC 6265bis write it with a capital."""
 
 HANDLE_SIZE: Final = 22
 """Signs of base64url in a handle: 128 bits."""
@@ -118,7 +120,7 @@ class Cookie:
         domain: str | None = None,
         path: str = "/",
         secure: bool | None = None,
-        same_site: SameSite = "lax",
+        same_site: SameSiteOption = "lax",
         persistent: bool = False,
         partitioned: bool = False,
     ) -> Cookie:
@@ -130,7 +132,8 @@ class Cookie:
             domain: also sent to the hosts below this one; None = only to the host that sets it.
             path: sent for what lies below.
             secure: whether it is sent by https only; None = if it was set by https.
-            same_site: whether it is sent with requests that other sites start: "lax" = when a link is followed.
+            same_site: whether it is sent with requests that other sites start: "lax" = when a link is followed. In any
+                case.
             persistent: whether it gets a Max-Age, so that it outlives the browser.
             partitioned: whether an embedded site has one for each site that embeds it (CHIPS).
 
@@ -138,7 +141,8 @@ class Cookie:
             ConfigurationError: a browser would ignore it, or it cannot be written; the message says what would do.
         """
         _check_texts(cookie, domain, path)
-        _check_choices(secure, same_site, persistent, partitioned)
+        _check_choices(secure, persistent, partitioned)
+        site = _same_site(same_site)
         prefix = _prefix(cookie)
         if prefix and secure is False:
             msg = f"cookie={cookie!r} promises browsers that it is Secure: drop secure=False, or the prefix of the name"
@@ -150,13 +154,13 @@ class Cookie:
             raise ConfigurationError(msg)
         if prefix:
             secure = True
-        if same_site == "none" and not secure:
+        if site == "none" and not secure:
             msg = 'same_site="none": browsers take it with secure=True only, so say that too, and serve by https'
             raise ConfigurationError(msg)
         if partitioned and not secure:
             msg = "partitioned=True: browsers take it with secure=True only, so say that too, and serve by https"
             raise ConfigurationError(msg)
-        return cls(cookie, domain, path, secure, same_site, persistent, partitioned)
+        return cls(cookie, domain, path, secure, site, persistent, partitioned)
 
     def is_secure(self, https: bool) -> bool:
         """Say whether the cookie is Secure when it is set in the answer to a request of that scheme."""
@@ -215,10 +219,16 @@ def _check_texts(cookie: Any, domain: Any, path: Any) -> None:
         raise ConfigurationError(msg)
 
 
-def _check_choices(secure: Any, same_site: Any, persistent: Any, partitioned: Any) -> None:
-    if same_site not in get_args(SameSite):
-        msg = f"same_site={same_site!r} is not known: it is one of {', '.join(map(repr, get_args(SameSite)))}"
+def _same_site(given: Any) -> SameSite:
+    known: tuple[SameSite, ...] = get_args(SameSite)
+    found = [each for each in known if isinstance(given, str) and each == given.lower()]
+    if not found:
+        msg = f"same_site={given!r} is not known: it is one of {', '.join(map(repr, known))}"
         raise ConfigurationError(msg)
+    return found[0]
+
+
+def _check_choices(secure: Any, persistent: Any, partitioned: Any) -> None:
     for name, value in (("secure", secure), ("persistent", persistent), ("partitioned", partitioned)):
         if not isinstance(value, bool) and not (name == "secure" and value is None):
             msg = f"{name}={value!r} must be True or False{', or None: by the scheme' if name == 'secure' else ''}"

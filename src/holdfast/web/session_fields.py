@@ -11,6 +11,8 @@ _KEEPING: Final = frozenset({"edge-control", "expires", "pragma", "surrogate-con
 _KEEPING_TOO: Final = "cache-control"
 """Fields that tell caches how long they may keep a response, and how those end that one kind of cache alone looks at
 (RFC 9213, section 2)."""
+UNKEPT: Final = "private, no-store"
+"""The Cache-Control of what sets the cookie."""
 
 
 def told(fields: Iterable[Pair], cookie: str | None) -> list[Pair]:
@@ -26,14 +28,15 @@ def told(fields: Iterable[Pair], cookie: str | None) -> list[Pair]:
     """
     found = list(fields)
     if cookie is not None:
-        kept = [pair for pair in found if not _is_for_caches(pair[0].lower())]
-        return [*_varied(kept), ("Cache-Control", "private, no-store"), ("Set-Cookie", cookie)]
+        kept = [pair for pair in found if not is_for_caches(pair[0].lower())]
+        return [*_varied(kept), ("Cache-Control", UNKEPT), ("Set-Cookie", cookie)]
     if not any(name.lower() == "cache-control" for name, _ in found):
         found.append(("Cache-Control", "private"))
     return _varied(found)
 
 
-def _is_for_caches(name: str) -> bool:
+def is_for_caches(name: str) -> bool:
+    """Say whether a field, named in lower case, tells caches how long they may keep a response."""
     return name in _KEEPING or name.endswith(_KEEPING_TOO)
 
 

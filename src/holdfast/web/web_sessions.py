@@ -19,7 +19,7 @@ from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
 from holdfast.layer import Layer
 from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
-from holdfast.policy.session_cookie import Cookie, find_cookies, parse_id
+from holdfast.policy.session_cookie import Cookie, SameSiteOption, find_cookies, parse_id
 from holdfast.port import Port
 from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER, session_terms
 from holdfast.typing import Duration
@@ -43,7 +43,7 @@ class SessionOptions(TypedDict, total=False):
     domain: str | None
     path: str
     secure: bool | None
-    same_site: Literal["lax", "strict", "none"]
+    same_site: SameSiteOption
     persistent: bool
     partitioned: bool
     serializer: str

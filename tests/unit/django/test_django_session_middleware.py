@@ -65,3 +65,53 @@ def test_sessions_work_as_in_django() -> None:
     response = _ask(_write, HOLDFAST=holdfast)
     assert (response.status_code, bool(response.cookies["sessionid"].value)) == (200, True)
     assert _ask(_look, HOLDFAST=holdfast).content == b"None"
+
+
+THERE = {"url": "memory://django-session-middleware", "namespace": "told"}
+LINES = {
+    "Cache-Control": "public, max-age=60",
+    "CDN-Cache-Control": "max-age=60",
+    "Surrogate-Control": "max-age=60",
+    "Expires": "Thu, 01 Jan 2099 00:00:00 GMT",
+}
+
+
+def _said(response: HttpResponse) -> dict[str, str]:
+    return {name: value for name, value in response.items() if name != "Content-Type"}
+
+
+def test_what_depends_on_a_session_is_private() -> None:
+    """It varies with the cookie, too; what a view says itself stays, and a page that does not look is left alone."""
+
+    def say(request: Any) -> HttpResponse:
+        request.session.get("cart")
+        return HttpResponse("mine", headers={"Cache-Control": "max-age=60"})
+
+    assert _said(_ask(_look, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "private"}
+    assert _said(_ask(say, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "max-age=60"}
+    assert _said(_ask(lambda _: HttpResponse("public"), HOLDFAST=THERE)) == {}
+
+
+@pytest.mark.parametrize("lines", [{}, LINES])
+def test_no_cache_keeps_what_sets_the_cookie(lines: dict[str, str]) -> None:
+    """Whatever the view says to caches: who got the page from one would get the session with it."""
+
+    def write(request: Any) -> HttpResponse:
+        request.session = store()
+        request.session["cart"] = 1
+        return HttpResponse("written", headers=lines)
+
+    response = _ask(write, HOLDFAST=THERE)
+    assert response.cookies["sessionid"].value
+    assert _said(response) == {"Vary": "Cookie", "Cache-Control": "private, no-store"}
+
+
+def test_no_cache_keeps_what_takes_the_cookie_away() -> None:
+    """A page from a cache would log out whoever sees it."""
+
+    def leave(request: Any) -> HttpResponse:
+        request.session.flush()
+        return HttpResponse("bye", headers=LINES)
+
+    response = _ask(leave, HOLDFAST=THERE)
+    assert (response.cookies["sessionid"].value, _said(response)["Cache-Control"]) == ("", "private, no-store")
