@@ -21,7 +21,7 @@ SOURCE: Final = Path(__file__).parents[1] / "src" / "holdfast"
 LEVELS: Final[Mapping[str, int]] = {
     **dict.fromkeys(["_missing", "_version", "errors", "events", "typing"], 0),
     **dict.fromkeys(["_calls", "_copies", "_current", "_durations", "_flight", "_flights", "_forks", "_near"], 1),
-    **dict.fromkeys(["_lobby", "_orphans", "_renewals", "_turns", "commands", "port"], 1),
+    **dict.fromkeys(["_forgotten", "_lobby", "_orphans", "_renewals", "_turns", "commands", "port"], 1),
     **dict.fromkeys(["policy", "scripts"], 2),
     **dict.fromkeys(["_annotations", "_cached_errors", "_formats", "_secrets", "_tagged", "_typed"], 3),
     **dict.fromkeys(["_denials", "_local_limits", "_local_slots"], 3),

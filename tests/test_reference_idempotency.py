@@ -39,7 +39,7 @@ def test_every_option_of_the_middlewares_is_described() -> None:
     """With its default, as the middleware has it when nothing is said."""
     rows = rows_of(_section("IdempotencyMiddleware"))
     assert set(rows) == {"layer", *IdempotencyOptions.__optional_keys__}
-    rules = WebIdempotency(Layer(), {}, is_async=True).rules
+    rules = WebIdempotency(Layer(), {}, lambda raw: None, is_async=True).rules
     assert (rules.ttl, rules.lease, rules.wait) == (24 * 3600, 30, 0)
     assert (rules.methods, rules.header, rules.max_body) == (
         {"POST", "PATCH"},

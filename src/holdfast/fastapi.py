@@ -28,7 +28,9 @@ from holdfast.starlette import exception_handlers, lifespan, session_of
 from holdfast.starlette import install as install_handlers
 from holdfast.typing import Duration
 from holdfast.web.addresses import Trusted
-from holdfast.web.limit_clients import Clients, checked_unknown
+from holdfast.web.limit_clients import Clients, checked_unknown, credential_of
+from holdfast.web.limit_rule import Unknown
+from holdfast.web.limit_strangers import Strangers
 from holdfast.web.openapi import Operation, describe_limits
 
 __all__ = ["Limit", "LimitRefused", "exception_handlers", "install", "lifespan", "limit", "session_of"]
@@ -58,7 +60,7 @@ def limit(
     by: By = None,
     cost: int | Callable[..., Any] = 1,
     scope: str | None = None,
-    unknown: str = "refuse",
+    unknown: Unknown = "refuse",
     trusted: Trusted = (),
     hops: int | None = None,
     ipv6_prefix: int = 64,
@@ -141,6 +143,7 @@ class Limit:
         self._rule = checked_rule(*rule)
         self._has_layer, self._find_engine = layer is not None, engine_of(layer)
         self._rules: LimitRules | None = None
+        self._strangers = Strangers()
         self.statuses = ("429",) if rule[0] == "open" else ("429", "503")
         """The statuses of its refusals, as OpenAPI has them."""
         self.__signature__ = _signature(by, cost)
@@ -202,15 +205,20 @@ class Limit:
         if self._by is None:
             kind, found = "client", self._clients.identity(connection.client, connection.headers.items)
         else:
-            field = connection.headers.get(self._by.removeprefix(_HEADER))
-            kind, found = self._by.lower(), field and sha256(field.encode("latin-1", "replace")).hexdigest()[:40]
+            kind, found = self._by.lower(), _digest_of(connection, self._by.lower().removeprefix(_HEADER))
         if found:
             return f"{kind}:{escape(found)}"
         if self._unknown == "refuse":
+            self._strangers.note(self._explain(connection))
             if isinstance(connection, WebSocket):
                 raise WebSocketException(_POLICY_VIOLATION, _NOBODY)
             raise HTTPException(400, _NOBODY)
         return "unknown:" if self._unknown == "share" else None
+
+    def _explain(self, connection: HTTPConnection) -> str:
+        if self._by is None:
+            return self._clients.explain(connection.client, connection.headers)
+        return f"limit(by={self._by!r}) counts by a field that is not there (see unknown=)"
 
 
 def install(app: FastAPI, layer: Layer | None = None) -> None:
@@ -278,6 +286,12 @@ def template_of(scope: Any) -> str:
     return str(getattr(route, "path_format", None) or getattr(route, "path", None))
 
 
+def _digest_of(connection: HTTPConnection, name: str) -> str:
+    """Return what stands for the first line of a field, which is the one that Starlette takes; "" if there is none."""
+    said = credential_of(name, connection.headers.get(name, ""))
+    return sha256(said.encode("latin-1", "replace")).hexdigest()[:40] if said else ""
+
+
 def _methods_of(connection: HTTPConnection) -> str:
     methods = getattr(connection.scope.get("route"), "methods", None)
     return "+".join(sorted(methods)) if methods else "websocket"
@@ -310,6 +324,8 @@ def _checked_who(who: Any) -> str:
 
     A whole object will not do: its text changes with its data, and then its quota would be a new one.
     """
+    if who == "" and isinstance(who, str):  # it would be one quota for all who are nobody
+        raise ConfigurationError("by= returned text that is empty: return None for a request without a limit")
     if isinstance(who, bool) or not isinstance(who, str | int | UUID):
         msg = f"by= returned a {type(who).__name__}: return what stands for the client for good, such as user.id"
         raise ConfigurationError(msg)

@@ -59,7 +59,8 @@ class IdempotentRecipe:
             raise ConfigurationError(msg)
         self._key = compile_call(self.function, key, "results")
         self._fingerprint = _compiled_fingerprint(self.function, options.get("fingerprint"))
-        self._name = getattr(self.function, "__name__", "") or describe(self.function)
+        whole = getattr(self.function, "__qualname__", "") or describe(self.function)
+        self._name = whole.rpartition("<locals>.")[2]  # with its class: methods of one name are not one function
         self._terms = _checked(options)
         self._codec: tuple[Engine, Codec] | None = None
 

@@ -42,10 +42,22 @@ def session_of(request: HTTPConnection) -> Session:
     """
     session = request.scope.get("session")
     if not isinstance(session, Session):
-        msg = "this request has no session of holdfast: app.add_middleware(holdfast.asgi.SessionMiddleware)"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(_why_not(request.scope))
     session.mark_accessed()
     return session
+
+
+def _why_not(scope: Any) -> str:
+    """Say why a request has no session of ours, and what to do."""
+    if "session" in scope:  # theirs stands inside of ours, or alone
+        return (
+            'scope["session"] is that of another middleware, such as Starlette\'s own SessionMiddleware: '
+            "take that out, and add holdfast.asgi.SessionMiddleware"
+        )
+    return (
+        f"{scope['path']!r} has no session of holdfast: add holdfast.asgi.SessionMiddleware to the app, or take the "
+        "path out of its exempt="
+    )
 
 
 def lifespan(layer: LayerOption = None, inner: Lifespan | None = None) -> Lifespan:

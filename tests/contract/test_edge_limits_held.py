@@ -243,9 +243,12 @@ def test_a_refused_request_that_is_cancelled_gives_all_slots_back(layer: Layer) 
     stage.interrupts["slot_leave"] = asyncio.CancelledError()
     rules = [LimitRule(concurrency=1, name=name) for name in ("work", "more", "full")]
 
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Nobody gets here."""
+
     async def scenario() -> None:
         with pytest.raises(asyncio.CancelledError):
-            await Client().ask(middleware(scenario, layer, rules=rules))
+            await Client().ask(middleware(app, layer, rules=rules))
 
     asyncio.run(scenario())
     assert stage.sent[:5] == ["slot_take", "slot_take", "slot_take", "slot_leave", "slot_leave"]

@@ -65,3 +65,8 @@ def mistakes(request: Request) -> None:
     session_of({})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     session.log_on("42")  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
     session[1] = "teapot"  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+
+
+def add_to_cart(session: Session, product: int) -> list[int]:
+    """Return what a session holds after a change, with the type that the function says."""
+    return session.change("cart", lambda cart: [*cart, product], [])

@@ -143,3 +143,11 @@ def test_what_is_an_app_of_neither_is_refused() -> None:
         holdfast.asgi.SessionMiddleware(view)
     with pytest.raises(ConfigurationError, match=r"view is none: it cannot be called with environ, start_response"):
         holdfast.wsgi.SessionMiddleware(view)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_option_with_a_slip_is_told_what_there_is(name: str) -> None:
+    """All of it, `layer` as well."""
+    for module, app in ((holdfast.asgi, asgi_function), (holdfast.wsgi, wsgi_function)):
+        with pytest.raises(ConfigurationError, match=rf"^{name} has no option 'layre'; it has .*\blayer\b"):
+            getattr(module, name)(app, layre=1)

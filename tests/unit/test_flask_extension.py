@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from holdfast import ConfigurationError, Layer, cached, entries, locked, rate_limited
 from holdfast import defaults as layers
 from holdfast.flask import Holdfast
-from holdfast.flask.routes import route_finder
+from holdfast.flask.routes import RouteFinder
 
 
 @pytest.fixture(autouse=True)
@@ -202,7 +202,7 @@ def test_an_idempotent_request_is_answered_by_its_first_result(app: Flask) -> No
 
 def test_routes_are_told_by_their_templates(app: Flask) -> None:
     """Also those of blueprints and those that are added later; what no view answers has none."""
-    find = route_finder(app)
+    find = RouteFinder(app)
     shop = Blueprint("shop", __name__, url_prefix="/shop/<town>")
     shop.add_url_rule("/items/<int:item_id>", view_func=lambda **_: "x")
     app.register_blueprint(shop)

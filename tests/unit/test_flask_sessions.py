@@ -374,7 +374,10 @@ def test_while_redis_is_away_nobody_gets_a_session_of_nobody() -> None:
         client = app.test_client()
         assert client.get("/plain").status_code == 200
         client.set_cookie("session", "a" * 22 + "." + "b" * 43)
-        assert client.get("/get/a").status_code == 503
+        unread = client.get("/get/a")
+        assert (unread.status_code, unread.content_type) == (503, "application/problem+json")
+        assert (unread.headers["Retry-After"], unread.headers["Cache-Control"]) == ("1", "no-store")
+        assert client.head("/get/a").data == b""
         got = app.test_client().get("/set/a/1")
         assert (got.status_code, got.text == "set", "Set-Cookie" in got.headers) == (503, False, False)
         assert got.headers["Cache-Control"] == "no-store"

@@ -184,11 +184,15 @@ def test_options_are_read_once() -> None:
 
 @pytest.mark.parametrize("middleware", [AsgiCache, WsgiCache], ids=["asgi", "wsgi"])
 def test_an_unknown_option_is_refused_with_those_that_there_are(middleware: Any) -> None:
-    """In both middlewares, which know the same."""
-    with pytest.raises(ConfigurationError, match=r"CacheMiddleware has no option 'max_age'; it has .*max_body"):
-        middleware(lambda: None, max_age=5)
+    """In both middlewares, which know the same; `layer` is among them."""
+
+    def app(*arguments: Any) -> Any:
+        """Whatever the middleware wants."""
+
+    with pytest.raises(ConfigurationError, match=r"^CacheMiddleware has no option 'max_age'; .*layer, .*max_body"):
+        middleware(app, max_age=5)
     with pytest.raises(ConfigurationError, match="set_cookie='x'"):
-        middleware(lambda: None, set_cookie="x")
+        middleware(app, set_cookie="x")
 
 
 def test_every_option_is_tested_here() -> None:

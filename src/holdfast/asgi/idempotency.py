@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, Unpack
 
 from holdfast.asgi.http_relay import Send, send_answer
@@ -12,10 +13,12 @@ from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
 from holdfast.web.app_kinds import asgi_app
 from holdfast.web.idempotency import WebIdempotency
+from holdfast.web.idempotency_identity import name_of_user
 from holdfast.web.idempotency_options import IdempotencyOptions
 
 App: TypeAlias = Callable[[Any, Any, Any], Awaitable[None]]
 
+_INFO: Final = "holdfast.idempotency"
 _UNCOLLECTED: Final = frozenset({"http.response.pathsend", "http.response.trailers", "http.response.zerocopysend"})
 """Extensions by which an app sends what cannot be collected; without them it sends a body."""
 
@@ -68,11 +71,13 @@ class IdempotencyMiddleware:
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[IdempotencyOptions]) -> None:
         self.app = asgi_app(app, "IdempotencyMiddleware")
-        self._idempotency = WebIdempotency(layer, options, is_async=True)
+        self._idempotency = WebIdempotency(layer, options, _find_user, is_async=True)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer a request as before, or let the app answer."""
-        asked = self._idempotency.examine(ScopeRequest(scope)) if scope["type"] == "http" else None
+        asked = None
+        if scope["type"] == "http":
+            asked = self._idempotency.examine(ScopeRequest(scope), scope.get(_INFO))
         if asked is None:
             await self.app(scope, receive, send)
             return
@@ -90,19 +95,36 @@ class IdempotencyMiddleware:
         if isinstance(run, Answer):
             await send_answer(send, run)
             return
+        scope[_INFO] = run.info
         receiving = Receiving(body, receive)
         sending = Sending(run, receiving, send)
         try:
-            await self.app(_told(scope, run.info), receiving, sending)
+            with _collected(scope):
+                await self.app(scope, receiving, sending)
         except BaseException as error:
             await sending.give_up(error)
             raise
         await sending.give_up(None)
 
 
-def _told(scope: Any, info: Any) -> dict[str, Any]:
-    """Return the scope for the app."""
-    told = {**scope, "holdfast.idempotency": info}
-    if extensions := scope.get("extensions"):
-        told["extensions"] = {name: value for name, value in extensions.items() if name not in _UNCOLLECTED}
-    return told
+@contextmanager
+def _collected(scope: Any) -> Iterator[None]:
+    """Take extensions that cannot be collected out of a scope for a while.
+
+    The scope is not copied: whoever stands outside reads there what the app has found out, such as its route.
+    """
+    extensions = scope.get("extensions")
+    if not extensions or _UNCOLLECTED.isdisjoint(extensions):
+        yield
+        return
+    left = scope["extensions"] = {name: value for name, value in extensions.items() if name not in _UNCOLLECTED}
+    try:
+        yield
+    finally:
+        if scope.get("extensions") is left:
+            scope["extensions"] = extensions
+
+
+def _find_user(scope: Any) -> str | None:
+    """Return who sends a request, as Starlette's AuthenticationMiddleware, or one like it, has found out."""
+    return name_of_user(scope.get("user"))

@@ -3,10 +3,14 @@
 collecting   nothing was sent to the client yet; at the end the response is stored, then sent
 streaming    it is too long to keep, or cannot be collected: what was collected was sent, the rest passes through
 ended        the last of it was seen
+
+While it is collected the app does not hear that its client has left. Whoever hears that may cut off an answer as if it
+were complete, or be cancelled, as what streams is by many frameworks: then the work would be done again.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
@@ -54,21 +58,27 @@ async def read_body(receive: Receive, most: int) -> bytes:
 
 
 class Receiving:
-    """The `receive` that the app gets: the body as one piece, and then what the server says."""
+    """The `receive` that the app gets: the body as one piece, and, once its response is collected, what the server says."""
 
-    __slots__ = ("_body", "_receive", "left")
+    __slots__ = ("_body", "_hears", "_receive", "left")
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body
         self._receive = receive
+        self._hears = asyncio.Event()
         self.left = False
         """Whether the app knows that the client has left."""
+
+    def open(self) -> None:
+        """Let the app hear of its client: nothing is collected any more."""
+        self._hears.set()
 
     async def __call__(self) -> Any:
         """Return the next message."""
         body, self._body = self._body, None
         if body is not None:
             return {"type": "http.request", "body": body, "more_body": False}
+        await self._hears.wait()
         message = await self._receive()
         self.left = self.left or message["type"] == _DISCONNECT
         return message
@@ -82,6 +92,7 @@ class Sending:
         self._receiving = receiving
         self._send = send
         self._head: Message | None = None
+        self._fields: Pairs = ()
         self._pieces: list[bytes] = []
         self._size = 0
         self._streaming = False
@@ -103,7 +114,9 @@ class Sending:
             await self._pass_on(message)
 
     async def _start(self, message: Message) -> None:
-        self._head = message
+        headers = list(message.get("headers", ()))  # it may be anything that can be read once
+        self._head = {**message, "headers": headers}
+        self._fields = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers])
         length = declared_length(self._fields)
         if message.get("trailers") or (length is not None and length > self._run.max_body) or self._run.max_body < 0:
             await self._stream(more=True)
@@ -129,25 +142,14 @@ class Sending:
         if more:
             return
         self._ended = True
-        if self._streaming or self._size > self._run.max_body or self._may_be_cut:
-            await self._run.finish_unkept(self._status)
+        if self._streaming or self._size > self._run.max_body:
+            await self._run.finish_unkept(self._status, self._fields)
         else:
             await self._run.finish(self._status, self._fields, b"".join(self._pieces))
 
     @property
-    def _may_be_cut(self) -> bool:
-        """Whether the app may have left off in the middle, since it knows that the client has left."""
-        in_pieces = len([piece for piece in self._pieces if piece]) > 1
-        return self._receiving.left and in_pieces and declared_length(self._fields) != self._size
-
-    @property
     def _status(self) -> int:
         return 0 if self._head is None else int(self._head["status"])
-
-    @property
-    def _fields(self) -> Pairs:
-        raw = () if self._head is None else self._head.get("headers", ())
-        return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw])
 
     async def _stream(self, *, more: bool) -> None:
         """Send what was collected, and collect no more."""
@@ -156,10 +158,13 @@ class Sending:
             await self._send_collected(more=more)
 
     async def _send_collected(self, *, more: bool) -> None:
-        await self._pass_on(self._head)
-        pieces, self._pieces = self._pieces, []
-        if pieces or not more:
-            await self._pass_on({"type": _BODY, "body": b"".join(pieces), "more_body": more})
+        try:
+            await self._pass_on(self._head)
+            pieces, self._pieces = self._pieces, []
+            if pieces or not more:
+                await self._pass_on({"type": _BODY, "body": b"".join(pieces), "more_body": more})
+        finally:
+            self._receiving.open()
 
     async def _pass_on(self, message: Any) -> None:
         try:
@@ -174,13 +179,14 @@ class Sending:
         A response that was on its way when its client left was given: it is not made again. If the app has raised
         nothing, the server gets what there is of the response, as without us.
         """
+        self._receiving.open()
         given = self._streaming and (self._is_lost or (error is None and self._receiving.left))
         if error is not None and not isinstance(error, Exception):
             self._run.free_at_last()
         elif self._ended:
             pass
         elif given:
-            await self._run.finish_unkept(self._status)
+            await self._run.finish_unkept(self._status, self._fields)
         else:
             await self._run.free()
         if error is None and self._head is not None and not (self._streaming or self._ended):

@@ -19,10 +19,10 @@ _INITIALS: Final = b"rRxX"
 
 def add_fields(message: Message, fields: RawPairs) -> Message:
     """Return the head of a response with fields about limits, unless the app has set such fields itself."""
-    raw: RawFields = [*message.get("headers", ())]
+    raw: RawFields = [*message.get("headers", ())]  # any iterable, perhaps one that can be read only once
     for name, _ in raw:
         if name[0] in _INITIALS and name.lower().startswith(_STARTS):
-            return message
+            return {**message, "headers": raw}
     raw += fields
     return {**message, "headers": raw}
 
@@ -38,7 +38,7 @@ def field_adder(send: Send, fields: RawPairs) -> Send:
         raw = [*message.get("headers", ())]
         for name, _ in raw:
             if name[0] in _INITIALS and name.lower().startswith(_STARTS):
-                return send(message)
+                return send({**message, "headers": raw})
         raw += fields
         return send({**message, "headers": raw})
 
@@ -67,11 +67,12 @@ class HeldSend:
         if kind == "http.response.start":
             message = add_fields(message, self._admission.raw_fields())
             self._note_head(message)
-        is_last = kind == "http.response.pathsend"
-        size = max(self._declared, 0) if is_last else 0
+        is_last, size = kind == "http.response.pathsend", 0
         if kind in ("http.response.body", "http.response.zerocopysend"):
-            size = len(message.get("body", b"")) or message.get("count", 0)
+            size = len(message.get("body", b"")) or message.get("count", 0) or 0
             is_last = not message.get("more_body", False) or self._size + size == self._declared
+        if is_last and kind != "http.response.body" and not size:  # the server sends a file, to its end
+            size = max(self._declared - self._size, 0)
         if is_last:
             await self._admission.give_back()
         await self._send(message)

@@ -36,7 +36,8 @@ async def refuse_socket(scope: Scope, receive: Receive, send: Send, answer: Answ
 class Socket:
     """The two ends of a websocket that an app gets.
 
-    Its messages are counted here, in the process that has the connection: nobody else can receive them.
+    Its messages are counted here, in the process that has the connection: nobody else can receive them. They are while
+    the websocket is open: what an app still reads when it has closed it is nobody's burden, and closes it no more.
     """
 
     def __init__(self, receive: Receive, send: Send, admission: Admission | None, messages: tuple[Quota, ...]) -> None:
@@ -46,6 +47,7 @@ class Socket:
         self._quotas = messages
         self._names = tuple(quota.name for quota in messages)
         self._counted = LocalLimits(1)
+        self._is_open = False
         self._is_over = False
 
     async def receive(self) -> Any:
@@ -56,7 +58,7 @@ class Socket:
         kind = message["type"]
         if kind == "websocket.disconnect":
             await self.finish()
-        elif kind == "websocket.receive" and self._quotas and not self._admits():
+        elif kind == "websocket.receive" and self._quotas and self._is_open and not self._admits():
             self._is_over = True
             await self.finish()
             await self._send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": "too many messages"})
@@ -77,7 +79,10 @@ class Socket:
         if self._admission is not None and kind in _HEADS:
             message = add_fields(message, self._admission.raw_fields())
         if kind == "websocket.close":
+            self._is_open = False
             await self.finish()
+        elif kind == "websocket.accept":
+            self._is_open = True
         await self._send(message)
 
     async def finish(self) -> None:

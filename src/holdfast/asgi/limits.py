@@ -12,7 +12,7 @@ from holdfast.asgi.http_scopes import Scope
 from holdfast.asgi.limit_relay import HeldReceive, HeldSend, field_adder
 from holdfast.asgi.limit_sockets import Socket, refuse_socket
 from holdfast.asgi.requests import ScopeRequest
-from holdfast.asgi.routes import find_route, has_routes
+from holdfast.asgi.routes import find_route, has_routes, root_of, templates_of
 from holdfast.errors import ConfigurationError
 from holdfast.layer import Layer
 from holdfast.policy.http.answering import Answer
@@ -51,7 +51,8 @@ class RateLimitMiddleware:
             header: the one field that the proxies write.
             route: a function of the scope that returns the template of the route; without one, the routes of Starlette
                 and FastAPI are asked, with those that are mounted.
-            exempt: paths, each with all below it, that are not limited, or a function of a `WebRequest`.
+            exempt: paths, each with all below it (but ``"/"`` is that alone), that no rule limits, or a function of a
+                `WebRequest`.
             cost: units that a request costs (1), or a function of a `WebRequest`.
             settle: a function of status, fields and bytes of a response that returns what it has cost in truth; that is
                 charged when the response is complete, or with what was sent if the client leaves.
@@ -61,7 +62,8 @@ class RateLimitMiddleware:
             on_failure: what to decide if Redis cannot be asked: ``"open"``, ``"closed"`` (503) or ``"local"``.
             budget: how long Redis may take (100 ms).
             shadow: whether all is only counted and reported.
-            messages: what each websocket may receive, such as ``"20/second"``; it is closed with 1008 beyond that.
+            messages: what each websocket may receive, such as ``"20/second"``; it is closed with 1008 beyond that,
+                unless it is exempt or all is in shadow mode.
             on_refused: a function of a `WebRequest` and a decision that returns the response to a refused request, as
                 (status, headers, body), or None for the usual one.
 
@@ -80,8 +82,9 @@ class RateLimitMiddleware:
         self._limits = EdgeLimits(layer, options, finds_routes=True)
         plan = self._limits.plan
         self._find_route = plan.route or partial(find_route, app=app)
-        self._asks_routes = plan.route is None and any(rule.needs_route for rule in plan.rules)
+        self._asks_routes = plan.route is None and plan.needs_route
         """Whether it is still to be seen that somebody can tell the route of a request."""
+        self._root = root_of(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app answer a request that is admitted, and refuse any other."""
@@ -115,15 +118,17 @@ class RateLimitMiddleware:
                 msg = "routes=, per_route= and by='route' need route= here: this app has no routes that can be asked"
                 raise ConfigurationError(msg)
             self._asks_routes = False
+            self._limits.compare_routes(templates_of(scope, self.app))
+        if self._root and scope.get("root_path") != self._root:  # as the app itself puts it there, behind us
+            return ScopeRequest({**scope, "root_path": self._root}, self._find_route)
         return ScopeRequest(scope, self._find_route)
 
     async def _open(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the app open a websocket that is admitted."""
-        admission = await self._limits.aadmit(self._request_of(scope))
+        admission, messages = await self._limits.aopen(self._request_of(scope))
         if isinstance(admission, Answer):
             await refuse_socket(scope, receive, send, admission)
             return
-        messages = self._limits.plan.messages
         if admission is None and not messages:
             await self.app(scope, receive, send)
             return

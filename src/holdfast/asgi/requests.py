@@ -55,11 +55,13 @@ class ScopeRequest(WebRequest):
 
     def get(self, name: str) -> str | None:
         """Return a field by its name, its lines joined."""
+        lines = self.lines(name)
+        return ("; " if name.lower() == "cookie" else ", ").join(lines) if lines else None
+
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of a field by its name."""
         wanted = name.lower().encode("latin-1", "replace")
-        lines = [value for key, value in self.raw["headers"] if key.lower() == wanted]
-        if not lines:
-            return None
-        return (b"; " if wanted == b"cookie" else b", ").join(lines).decode("latin-1")
+        return [value.decode("latin-1") for key, value in self.raw["headers"] if key.lower() == wanted]
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Return all fields."""

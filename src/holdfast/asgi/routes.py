@@ -6,7 +6,8 @@ like a route is one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 from holdfast.asgi.http_scopes import Scope
@@ -14,6 +15,7 @@ from holdfast.asgi.http_scopes import Scope
 _FULL: Final = 2
 """What `matches` says of a route that answers; 1 is one that has another method."""
 _DEEPEST: Final = 16
+_MOST: Final = 10_000
 _NOTHING: Final[tuple[Any, ...]] = ()
 
 
@@ -46,6 +48,41 @@ def has_routes(scope: Scope, app: Any = None) -> bool:
         app: see `find_route`.
     """
     return bool(_routes_of(scope.get("app")) or _routes_of(app) or scope.get("route"))
+
+
+def templates_of(scope: Scope, app: Any = None) -> Iterable[str]:
+    """Return all templates that `find_route` may return; nothing if nobody can tell.
+
+    Args:
+        scope: of the request.
+        app: see `find_route`.
+    """
+    routes = _routes_of(scope.get("app")) or _routes_of(app)
+    return frozenset(each or "/" for each in islice(_templates(routes, _DEEPEST), _MOST))
+
+
+def root_of(app: Any) -> str:
+    """Return where an app says itself that it is mounted, as those of FastAPI do; empty text if it does not.
+
+    Args:
+        app: what to ask; what wraps it is looked through.
+    """
+    for _ in range(_DEEPEST):
+        root: Any = getattr(app, "root_path", None)
+        if isinstance(root, str) and root:
+            return root
+        app = getattr(app, "app", None)
+    return ""
+
+
+def _templates(routes: Iterable[Any], depth: int) -> Iterator[str]:
+    for route in _spread(routes) if depth else ():
+        inner, start = _inner_routes(route), _start_of(route)
+        if inner:
+            yield f"{start}/*"
+            yield from (start + each for each in _templates(inner, depth - 1))
+        else:
+            yield _template_of(route)
 
 
 def _routes_of(app: Any) -> Iterable[Any]:

@@ -14,7 +14,7 @@ from holdfast.commands import Command
 from holdfast.core.idempotency_renewing import Run, Runs
 from holdfast.core.leaving import Leaving, Left
 from holdfast.core.records import Recorder
-from holdfast.errors import BackendError, BackendTimeout, BackendUnavailable
+from holdfast.errors import BackendError
 from holdfast.events import ResultUnkept
 from holdfast.policy.names import Names
 from holdfast.port import Port
@@ -48,7 +48,8 @@ class Endings:
         """
         self.recorder = recorder
         self.names = names
-        self.runs = Runs(keeper)
+        self._keeper = keeper
+        self.runs = Runs(keeper, self._finish_forgotten)
         self.leaving = Leaving(recorder, lambda key, token: scripts.free(key, token=token, news=names.once_news(key)))
         self._late = 0
         """How many results wait for Redis."""
@@ -62,7 +63,7 @@ class Endings:
     async def finish(self, port: Port, run: Run, result: bytes, ttl: float) -> bool:
         """Store a result for `ttl` seconds; say whether it is stored. Only the first end of a run counts.
 
-        If Redis cannot be reached, it is tried again in the background, for a minute or as long as the lease: until
+        If Redis cannot be reached, or refuses, it is tried again in the background, for a minute or as long as the lease: until
         then the record says that somebody is at it.
 
         Args:
@@ -90,6 +91,20 @@ class Endings:
         if self.runs.end(run):
             self._send_at_last(port, run, self._finishing(run, result, ttl))
 
+    def forget(self, run: Run, ttl: float) -> None:
+        """Have noted soon, from a destructor, that a run is done, and that nothing of its result is kept.
+
+        Args:
+            run: whose result nobody takes any more.
+            ttl: seconds.
+        """
+        self.runs.forget(run, ttl)
+
+    async def _finish_forgotten(self, run: Run, ttl: float) -> None:
+        if not run.is_over:
+            self.unkept(run, "too long")
+            await self.finish(self._keeper, run, b"", ttl)
+
     def _finishing(self, run: Run, result: bytes, ttl: float) -> Command:
         news = self.names.once_news(run.key)
         return scripts.finish(
@@ -115,8 +130,8 @@ class Endings:
             self.recorder.emit(ResultUnkept(run.tally.pattern, run.key, reason))
 
     def _try_later(self, port: Port, run: Run, command: Command, error: BackendError) -> None:
-        passes = isinstance(error, BackendTimeout | BackendUnavailable) and not error.is_final
-        if not passes or self._late >= _MOST:
+        # A refusal passes, too, such as that of a server which is out of memory for a moment.
+        if error.is_final or self._late >= _MOST:
             self.unkept(run, "unavailable")
             return
         self._late += 1

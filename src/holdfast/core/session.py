@@ -7,7 +7,7 @@ session that grew is found by encoding it again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar
 
 from holdfast._durations import seconds
 from holdfast._missing import MISSING
@@ -156,13 +156,7 @@ class Session(MutableMapping[str, Any]):
         """Return the data as a plain dict; the values are the same."""
         return dict(self)
 
-    @overload
-    def change(self, name: str, function: Callable[[T], T], default: T) -> T: ...
-
-    @overload
-    def change(self, name: str, function: Callable[[Any], T]) -> T: ...
-
-    def change(self, name: str, function: Callable[[Any], Any], default: Any = MISSING) -> Any:
+    def change(self, name: str, function: Callable[[Any], T], default: Any = MISSING) -> T:
         """Change one value by a function of the old one, so that no other request's change is lost; return the new one.
 
         The function is called at once. It is called again, with what another request has stored meanwhile, if there is

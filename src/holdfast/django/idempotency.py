@@ -19,6 +19,7 @@ from holdfast.django.responses import AsyncEnding, Ending, hold, pairs_of, respo
 from holdfast.errors import BackendError, ConfigurationError
 from holdfast.policy.http.answering import Answer
 from holdfast.web.idempotency import WebIdempotency, WebRun
+from holdfast.web.idempotency_identity import name_of_user
 
 
 class IdempotencyMiddleware(TwoColoured):
@@ -34,14 +35,16 @@ class IdempotencyMiddleware(TwoColoured):
         super().__init__(get_response)
         self._layer = project_layer()
         try:
-            self._idempotency = WebIdempotency(self._layer, part_options("idempotency"), is_async=self.is_async)
+            options = part_options("idempotency")
+            find_user = sync_to_async(_find_user) if self.is_async else _find_user
+            self._idempotency = WebIdempotency(self._layer, options, find_user, is_async=self.is_async)
         except ConfigurationError as error:
             msg = f"HOLDFAST['idempotency']: {error}"
             raise ImproperlyConfigured(msg) from error
 
     def respond(self, request: Any) -> Any:
         """Answer a request as before, or let the project answer."""
-        asked = self._idempotency.examine(DjangoRequest(request))
+        asked = self._idempotency.examine(DjangoRequest(request), _outer_of(request))
         if asked is None:
             return self.get_response(request)
         if isinstance(asked, Answer):
@@ -71,7 +74,7 @@ class IdempotencyMiddleware(TwoColoured):
 
     async def arespond(self, request: Any) -> Any:
         """Do what `respond` does, for an event loop."""
-        asked = self._idempotency.examine(DjangoRequest(request))
+        asked = self._idempotency.examine(DjangoRequest(request), _outer_of(request))
         if asked is None:
             return await self.get_response(request)
         if isinstance(asked, Answer):
@@ -110,6 +113,17 @@ class IdempotencyMiddleware(TwoColoured):
         except RequestDataTooBig:
             return self._idempotency.refusal("body-too-large")
         return body if len(body) <= most else self._idempotency.refusal("body-too-large")
+
+
+def _find_user(request: Any) -> str | None:
+    """Return who sends a request, as the server, or Django's middleware for users, has found out."""
+    return name_of_user(getattr(request, "user", None)) or request.META.get("REMOTE_USER") or None
+
+
+def _outer_of(request: Any) -> Any:
+    """Return what a middleware that does requests once has left, outside of the project or in it."""
+    around = getattr(request, "scope", None) or request.META
+    return getattr(request, "holdfast_idempotency", None) or around.get("holdfast.idempotency")
 
 
 def _has_our_session(request: Any) -> bool:
@@ -163,14 +177,14 @@ async def _akeep(run: WebRun, response: Any) -> None:
 
 async def _keep_whole(run: WebRun, response: Any) -> None:
     if len(response.content) > run.max_body:
-        await run.finish_unkept(response.status_code)
+        await run.finish_unkept(response.status_code, pairs_of(response))
     else:
         await run.finish(response.status_code, pairs_of(response), response.content)
 
 
 async def _end(run: WebRun, status: int, size: int | None) -> None:
     """End the run of a response that is too long to keep; None: the project has raised while it was sent."""
-    await (run.free() if size is None else run.finish_unkept(status))
+    await (run.free() if size is None else run.finish_unkept(status, ()))
 
 
 def _collect(pieces: Iterator[bytes], most: int) -> tuple[list[bytes], bool]:

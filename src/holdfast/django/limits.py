@@ -14,7 +14,7 @@ from holdfast._calls import is_async
 from holdfast.call_names import value_of
 from holdfast.django.layers import part_options, project_layer
 from holdfast.django.middleware import TwoColoured
-from holdfast.django.requests import DjangoRequest, find_route
+from holdfast.django.requests import DjangoRequest, find_route, templates_of
 from holdfast.django.responses import AsyncEnding, Ending, hold, pairs_of, response_of
 from holdfast.errors import ConfigurationError
 from holdfast.policy.http.answering import Answer
@@ -53,10 +53,12 @@ class RateLimitMiddleware(TwoColoured):
             msg = f"HOLDFAST['limits']: {error}"
             raise ImproperlyConfigured(msg) from error
         self._find_route = plan.route or find_route
+        self._asks_routes = plan.route is None and plan.needs_route
+        """Whether it is still to be seen that the project has the routes that rules are about."""
 
     def respond(self, request: Any) -> Any:
         """Answer a request that is admitted, and refuse any other."""
-        admission = self._limits.admit(DjangoRequest(request, self._find_route))
+        admission = self._limits.admit(self._request_of(request))
         if admission is None:
             return self.get_response(request)
         if isinstance(admission, Answer):
@@ -78,9 +80,15 @@ class RateLimitMiddleware(TwoColoured):
                 ending.end(complete=True)
         return response
 
+    def _request_of(self, request: Any) -> DjangoRequest:
+        if self._asks_routes:
+            self._asks_routes = False
+            self._limits.compare_routes(templates_of(request))
+        return DjangoRequest(request, self._find_route)
+
     async def arespond(self, request: Any) -> Any:
         """Do what `respond` does, for an event loop."""
-        admission = await self._limits.aadmit(DjangoRequest(request, self._find_route))
+        admission = await self._limits.aadmit(self._request_of(request))
         if admission is None:
             return await self.get_response(request)
         if isinstance(admission, Answer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.urls import Resolver404, get_resolver
+from django.urls import Resolver404, URLPattern, get_resolver
 
 from holdfast.web.addresses import Peer
 from holdfast.web.requests import WebRequest
@@ -75,3 +75,28 @@ def find_route(request: Any) -> str | None:
     except Resolver404:
         return None
     return str(route)
+
+
+def templates_of(request: Any) -> frozenset[str]:
+    """Return all routes of the project as `find_route` does; nothing where they depend on the language of a request."""
+    resolver = get_resolver(getattr(request, "urlconf", None))
+    try:
+        return frozenset(_templates(resolver))
+    except _Translated:
+        return frozenset()
+
+
+class _Translated(Exception):  # noqa: N818 - what was found; it never reaches a user
+    """A route has another text in another language."""
+
+
+def _templates(resolver: Any) -> Iterator[str]:
+    for each in resolver.url_patterns:
+        written: object = getattr(each.pattern, "_route", getattr(each.pattern, "_regex", None))
+        if not isinstance(written, str):  # a text that is translated when it is read, or the prefix of a language
+            raise _Translated
+        start = str(each.pattern)
+        if isinstance(each, URLPattern):
+            yield start
+        else:
+            yield from (start + inner.removeprefix("^") if start else inner for inner in _templates(each))

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.http import HttpResponse
 
+from holdfast import _forgotten
 from holdfast.policy.http.answering import Answer
 from holdfast.policy.http.fields import Pairs
 
@@ -41,6 +42,11 @@ class Ending:
         self._finish: Callable[[int | None], None] | None = finish
         self.size = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, or being done."""
+        return self._finish is None
+
     def end(self, *, complete: bool) -> None:
         """Do it, unless it is done."""
         finish, self._finish = self._finish, None
@@ -57,6 +63,11 @@ class AsyncEnding:
         self._finish: Callable[[int | None], Coroutine[Any, Any, None]] | None = finish
         self._later = later
         self.size = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is done, or being done."""
+        return self._finish is None
 
     async def aend(self, *, complete: bool) -> None:
         """Do it, unless it is done."""
@@ -105,9 +116,8 @@ class HeldStream:
         self._ending.end(complete=True)
 
     def __del__(self) -> None:
-        """End what nobody has closed."""
-        with suppress(Exception):  # the interpreter, or the loop, may be about to end
-            self._ending.end(complete=True)
+        """Have what nobody has closed ended."""
+        _leave(self._ending)
 
 
 class HeldAsyncStream:
@@ -137,13 +147,19 @@ class HeldAsyncStream:
         self._ending.end(complete=True)
 
     def __del__(self) -> None:
-        """End what nobody has closed."""
-        with suppress(Exception):  # the loop may be over
-            self._ending.end(complete=True)
+        """Have what nobody has closed ended."""
+        _leave(self._ending)
+
+
+def _leave(ending: Ending | AsyncEnding) -> None:
+    """Have an ending done by another thread: a destructor may be called inside of any lock of its own thread."""
+    if not ending.is_over:
+        _forgotten.leave(partial(ending.end, complete=True))
 
 
 def hold(response: Any, ending: Ending | AsyncEnding) -> None:
     """Let a streamed response end what it holds with its last piece, or when it is closed."""
+    _forgotten.expect()
     if not response.is_async:
         response.streaming_content = HeldStream(iter(response.streaming_content), ending)
     elif isinstance(ending, AsyncEnding):

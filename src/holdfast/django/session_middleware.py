@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 
-from holdfast.django.responses import response_of
+from holdfast.django.responses import pairs_of, response_of
 from holdfast.errors import BackendError
 from holdfast.web.session_fields import UNKEPT, is_for_caches
 from holdfast.web.web_sessions import unavailable
@@ -32,11 +32,11 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if getattr(request.session, "is_barred", False):  # a view has met that, and Django made a 500 of it
             return response_of(unavailable(bodiless=request.method == "HEAD"))
         try:
-            answer: Any = super().process_response(request, response)
+            answer = cast("Any", super().process_response(request, response))
         except BackendError:
             return response_of(unavailable(bodiless=request.method == "HEAD"))
         if settings.SESSION_COOKIE_NAME in answer.cookies:  # also one that takes it away
-            for name in [each for each in answer.headers if is_for_caches(each.lower())]:
+            for name in [each for each, _ in pairs_of(answer) if is_for_caches(each.lower())]:
                 del answer[name]
             answer["Cache-Control"] = UNKEPT
         elif depends and not answer.has_header("Cache-Control"):

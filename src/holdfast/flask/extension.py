@@ -10,7 +10,7 @@ from holdfast.defaults import current_default, engine_of, find_default_by, make_
 from holdfast.errors import ConfigurationError
 from holdfast.flask.cli import commands
 from holdfast.flask.refusals import register_refusals
-from holdfast.flask.routes import route_finder
+from holdfast.flask.routes import RouteFinder
 from holdfast.flask.sessions import HoldfastSessionInterface
 from holdfast.flask.settings import check_names, layer_of, part_of
 from holdfast.layer import Layer
@@ -119,5 +119,5 @@ def _wrap(app: Flask, layer: Layer) -> None:
     if cache is not None:
         wrapped = made.CacheMiddleware(wrapped, **{"layer": layer, **cache})
     if limits is not None:
-        wrapped = made.RateLimitMiddleware(wrapped, **{"layer": layer, "route": route_finder(app), **limits})
+        wrapped = made.RateLimitMiddleware(wrapped, **{"layer": layer, "route": RouteFinder(app), **limits})
     app.wsgi_app = wrapped  # type: ignore[method-assign]  # as Flask's documentation says to add middleware

@@ -26,21 +26,13 @@ _UNKEPT: Final = frozenset({"set-cookie", "set-cookie2", "date", "idempotency-re
 """Fields that belong to one client, or to one message, beside those about the connection."""
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 """Refusals that ask the client to send the same again (RFC 9110, 15.5.9; RFC 8470, 5.2; RFC 6585, 4)."""
-_COUNTING: Final = (
-    "_ga",
-    "_gid=",
-    "_gat",
-    "_gcl_",
-    "_fbp=",
-    "_fbc=",
-    "_hj",
-    "_pk_",
-    "__utm",
-    "_clck=",
-    "_clsk=",
-    "_uet",
+_COUNTING: Final = re.compile(
+    r"_ga|_ga_[0-9A-Z]+|_gat|_gat_(?:gtag_)?UA[0-9_-]+|_gid|_gcl_(?:au|aw|dc|gb|gs)|_fbp|_fbc|_clck|_clsk"
+    r"|_hjSession(?:User)?_[0-9]+|_hjFirstSeen|_hjAbsoluteSessionInProgress|_pk_(?:id|ses|ref|cvar|hsr)\.[0-9A-Za-z.]+"
+    r"|__utm[abctvz]|_uetsid|_uetvid|_uetmsclkid"
 )
-"""What the names of cookies begin with that tell nobody who somebody is, and may change at any time."""
+"""Names of cookies that tell nobody who somebody is, and may change at any time. Whole names: many apps call their
+session by a name of their own behind an underscore."""
 _LENGTH: Final = 8
 """Bytes in front of each part of what is digested, which say how long it is: so no part can pass for two."""
 
@@ -98,7 +90,7 @@ def digest_of(*parts: str) -> str:
 def told_cookies(value: str) -> str:
     """Return the cookies of a field in one order, but for those that only count visitors."""
     cookies = [each.strip() for each in value.split(";")]
-    return ";".join(sorted(each for each in cookies if each and not each.startswith(_COUNTING)))
+    return ";".join(sorted(each for each in cookies if each and not _COUNTING.fullmatch(each.partition("=")[0])))
 
 
 def _digest(*parts: bytes) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from holdfast.errors import ConfigurationError
 
 SameSite: TypeAlias = Literal["lax", "strict", "none"]
 SameSiteOption: TypeAlias = Literal["lax", "strict", "none", "Lax", "Strict", "None"]
 """As options have it: frameworks and RFC 6265bis write it with a capital."""
+_SAME_SITES: Final[tuple[SameSite, ...]] = ("lax", "strict", "none")
 
 HANDLE_SIZE: Final = 22
 """Signs of base64url in a handle: 128 bits."""
@@ -220,12 +221,11 @@ def _check_texts(cookie: Any, domain: Any, path: Any) -> None:
 
 
 def _same_site(given: Any) -> SameSite:
-    known: tuple[SameSite, ...] = get_args(SameSite)
-    found = [each for each in known if isinstance(given, str) and each == given.lower()]
-    if not found:
-        msg = f"same_site={given!r} is not known: it is one of {', '.join(map(repr, known))}"
-        raise ConfigurationError(msg)
-    return found[0]
+    for known in _SAME_SITES:
+        if isinstance(given, str) and given.lower() == known:
+            return known
+    msg = f"same_site={given!r} is not known: it is one of {', '.join(map(repr, _SAME_SITES))}"
+    raise ConfigurationError(msg)
 
 
 def _check_choices(secure: Any, persistent: Any, partitioned: Any) -> None:

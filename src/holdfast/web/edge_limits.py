@@ -11,7 +11,7 @@ fields, and says when the response is complete.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from holdfast._calls import drive
@@ -26,11 +26,14 @@ from holdfast.limit_rules import LimitRules, checked_cost
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.http.answering import Answer
 from holdfast.policy.keys import guard
+from holdfast.policy.quota import Quota
 from holdfast.port import Port
 from holdfast.web.limit_admission import Admission
 from holdfast.web.limit_answers import refusal, refusal_of_nobody, users_refusal
 from holdfast.web.limit_matching import EdgeRule, UnknownClient, Who
 from holdfast.web.limit_options import EdgePlan, RateLimitOptions
+from holdfast.web.limit_routes import warn_of_routes
+from holdfast.web.limit_strangers import Strangers
 from holdfast.web.requests import WebRequest
 
 _MOST_KNOWN: Final = 4096
@@ -54,6 +57,15 @@ class EdgeLimits:
         self._find_engine = engine_of(layer)
         self.plan = EdgePlan(options, finds_routes=finds_routes)
         self._book: _Book | None = None
+        self._strangers = Strangers()
+
+    def compare_routes(self, templates: Iterable[str]) -> None:
+        """Warn of rules about routes that the app does not have.
+
+        Args:
+            templates: of all its routes; nothing if nobody can tell.
+        """
+        warn_of_routes(self.plan.rules, templates)
 
     def admit(self, request: WebRequest) -> Admission | Answer | None:
         """Return the admission of a request, or what refuses it; None if nothing limits it. For blocking callers."""
@@ -83,6 +95,17 @@ class EdgeLimits:
             return await self._refuse(request, decision)
         return Admission(engine, port, self.plan, decision)
 
+    async def aopen(self, request: WebRequest) -> tuple[Admission | Answer | None, tuple[Quota, ...]]:
+        """Do what `aadmit` does for the opening of a websocket, and return what its messages may be.
+
+        They are not limited where the websocket is exempt, nor in shadow mode, nor while the layer is disabled.
+        """
+        engine = self._find_engine()
+        if await self._spares(engine, request):
+            return None, ()
+        messages = () if self.plan.shadow else self.plan.messages
+        return await self._ask_rules(engine, engine.asyncio, request), messages
+
     def _find_usual(self, engine: Engine, request: WebRequest) -> _Usual | None:
         """Return what a request is asked for in most apps, which have one rule about all that a client does.
 
@@ -102,16 +125,23 @@ class EdgeLimits:
         return book
 
     async def _admit(self, engine: Engine, port: Port, request: WebRequest) -> Admission | Answer | None:
+        return None if await self._spares(engine, request) else await self._ask_rules(engine, port, request)
+
+    async def _spares(self, engine: Engine, request: WebRequest) -> bool:
+        """Say whether nothing limits a request, whatever the rules."""
+        exempt = self.plan.exempt
+        return engine.off.get() or (bool(exempt) and await exempt.holds(request))
+
+    async def _ask_rules(self, engine: Engine, port: Port, request: WebRequest) -> Admission | Answer | None:
         plan, book = self.plan, self._open(engine)
-        if engine.off.get() or (plan.exempt and await plan.exempt.holds(request)):
-            return None
         matched: list[tuple[EdgeRule, Who]] = []
         try:
             for rule in plan.rules:
                 who = await rule.find_who(request, plan.clients)
                 if who is not None:
                     matched.append((rule, who))
-        except UnknownClient:
+        except UnknownClient as error:
+            self._strangers.note(str(error))
             return refusal_of_nobody(bodiless=request.method == "HEAD")
         if not matched:
             return None

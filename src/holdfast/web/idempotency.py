@@ -1,16 +1,18 @@
 """Requests that are to be done once: whose they are, whether they were done, and what is kept of their responses.
 
 The same for ASGI, WSGI and frameworks. A middleware asks `examine` first; then it reads the body, up to `max_body`, and
-asks `begin`; then it lets the app answer, and ends the run in one of four ways, of which only the first counts:
+asks `begin`; then it lets the app answer, and ends the run in one of these ways, of which only the first counts:
 
     finish          the response is complete, and was collected: its result, or a failure by its status
     finish_unkept   the response is complete or on its way, and too long, or of a form that cannot be collected
+    forget          the same, for a destructor
     free            the app has raised, or has not answered
     free_at_last    the same, for who is cancelled or interrupted, and may await nothing
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -30,16 +32,15 @@ from holdfast.policy.http.fields import Pairs
 from holdfast.policy.idempotency import (
     REPLAYED,
     KeptResponse,
-    digest_of,
     fingerprint_of,
     is_outcome,
     kept_fields,
     name_of,
     parse_key,
-    told_cookies,
 )
 from holdfast.policy.idempotency_problem import Problem, problem
 from holdfast.port import Port
+from holdfast.web.idempotency_identity import default_identity
 from holdfast.web.idempotency_options import IdempotencyRules, checked_rules
 from holdfast.web.problems import problem_answer
 from holdfast.web.requests import WebRequest
@@ -61,20 +62,29 @@ class WebIdempotency:
     Args:
         layer: the layer; None is the default one of the moment.
         options: of the middleware.
+        find_user: from what is `raw` in a request to who it comes from, as an outer middleware or the server has found
+            out, or None; it may be async where `is_async`.
         is_async: whether it serves an event loop, and so may await; otherwise its coroutines never suspend.
 
     Raises:
         ConfigurationError: an option cannot work; the message names it.
     """
 
-    def __init__(self, layer: Layer | None, options: Any, *, is_async: bool) -> None:
+    def __init__(self, layer: Layer | None, options: Any, find_user: Callable[[Any], Any], *, is_async: bool) -> None:
         self.rules: IdempotencyRules = checked_rules(options, is_async_app=is_async)
+        self._find_user = find_user
         self._is_async = is_async
         self._find_engine = engine_of(layer)
         self._codec: tuple[Engine, Codec] | None = None
 
-    def examine(self, request: WebRequest) -> Asked | Answer | None:
-        """Say what a request is: one that is to be done once, one to be refused, or None: none of ours."""
+    def examine(self, request: WebRequest, outer: Any = None) -> Asked | Answer | None:
+        """Say what a request is: one that is to be done once, one to be refused, or None: none of ours.
+
+        Args:
+            request: as it came.
+            outer: what a middleware like this one has left for the app, if there is one outside: the request is done
+                once already, and would wait for its own end here.
+        """
         rules = self.rules
         if request.method not in rules.methods or (rules.exempt and rules.exempt.are_certainly(request.path)):
             return None
@@ -85,7 +95,10 @@ class WebIdempotency:
         if value is None:
             return self.refusal("key-missing") if rules.requires(request.path) else None
         key = parse_key(value, strict=rules.strict)
-        return self.refusal("key-malformed") if key is None else Asked(request, key, engine)
+        if key is None:
+            return self.refusal("key-malformed")
+        is_known = isinstance(outer, IdempotentRun) and outer.fencing_token is not None and outer.key == key
+        return None if is_known else Asked(request, key, engine)
 
     def refusal(self, kind: Problem) -> Answer:
         """Return the answer to a request that the app does not see."""
@@ -122,10 +135,15 @@ class WebIdempotency:
         """Return what the record of a request is called: the key of another client is another key."""
         request = asked.request
         given = None if self.rules.identity is None else await value_of(self.rules.identity(request))
-        if given is not None and not isinstance(given, str):
-            msg = f"identity= must return text or None, not {type(given).__name__}"
+        if given is None:
+            user: str | None = await value_of(self._find_user(request.raw))
+            identity = f"default:{default_identity(request, user)}"
+        elif isinstance(given, str) and given:
+            identity = f"given:{given}"
+        else:
+            what = "empty text, which would be one client" if given == "" else type(given).__name__
+            msg = f"identity= must return text or None, not {what}: None is who is not known to it"
             raise ConfigurationError(msg)
-        identity = f"given:{given}" if given is not None else f"default:{default_identity(request)}"
         host = (request.host or "").lower()
         return name_of(self.rules.namespace, host, identity, request.method, request.path, key=asked.key)
 
@@ -199,16 +217,25 @@ class WebRun:
             self.engine.idempotency.unkept(self.run, "unstorable")
         await self.engine.idempotency.finish(self.port, self.run, raw, rules.ttl)
 
-    async def finish_unkept(self, status: int) -> None:
-        """Note that a response was given, and that it does not come back; or free the key by its status."""
+    async def finish_unkept(self, status: int, fields: Pairs) -> None:
+        """Note that a response was given, and that it does not come back; or free the key if it came to nothing."""
         rules = self.idempotency.rules
         if self.run is None or self.run.is_over:
             return
-        if not is_outcome(status, keep_errors=rules.keep_errors):
+        if not is_outcome(status, fields, keep_errors=rules.keep_errors):
             await self.free()
             return
         self.engine.idempotency.unkept(self.run, "too long")
         await self.engine.idempotency.finish(self.port, self.run, b"", rules.ttl)
+
+    def forget(self, status: int) -> None:
+        """Have noted soon what `finish_unkept` notes now: for destructors, which may wait for nothing.
+
+        A response that came to nothing leaves its key to the lease.
+        """
+        rules = self.idempotency.rules
+        if self.run is not None and is_outcome(status, keep_errors=rules.keep_errors):
+            self.engine.idempotency.forget(self.run, rules.ttl)
 
     async def free(self) -> None:
         """Let the next request with this key run: this one came to nothing."""
@@ -219,20 +246,3 @@ class WebRun:
         """Do what `free` does for who is cancelled or interrupted."""
         if self.run is not None:
             self.engine.idempotency.free_at_last(self.port, self.run)
-
-
-def default_identity(request: WebRequest) -> str:
-    """Return a digest of what a client shows of itself: Authorization, and its session or else its cookies.
-
-    A session of ours stands for its user, or for itself as long as nobody has logged in: its cookie may change between
-    a request and its repetition.
-    """
-    session = request.find("session")
-    user, handle = getattr(session, "user", None), getattr(session, "handle", None)
-    if isinstance(user, str) and isinstance(handle, str):
-        known = f"user:{user}"
-    elif isinstance(handle, str) and handle:
-        known = f"session:{handle}"
-    else:
-        known = f"cookies:{told_cookies(request.get('cookie') or '')}"
-    return digest_of(request.get("authorization") or "", known)

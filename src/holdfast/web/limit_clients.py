@@ -8,13 +8,15 @@ from typing import Any, Final
 
 from holdfast.errors import ConfigurationError
 from holdfast.web.addresses import Peer, Proxies, Trusted, name_of, parse_peer
-from holdfast.web.forwarded import Headers
+from holdfast.web.forwarded import FORWARDED, X_FORWARDED_FOR, Headers
 from holdfast.web.identity import client_identity
 
 _MOST_KNOWN: Final = 4096
 _HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}")
 _NOBODY: Final = frozenset({"unknown", "localhost"})
 """Names that proxies and servers write where they know nobody."""
+_SCHEMED: Final = frozenset({"authorization", "proxy-authorization"})
+_BLANKS: Final = re.compile(r"[ \t]+")
 
 
 class Clients:
@@ -57,12 +59,56 @@ class Clients:
             self._known[host] = found
         return found
 
+    def explain(self, peer: Peer, fields: Headers) -> str:
+        """Return why nobody is known, for those who run the app: the peer, and the options, but no values of fields."""
+        node, who = parse_peer(peer), _shown(peer)
+        if self._hops:
+            start = f"it came from {who}, hops={self._hops}"
+        elif self.reads_fields and node in self._trusted:
+            start = f"it came from {who}, which is trusted="
+        elif node == "unix":
+            return f"it came from {who}; name the proxy behind it by trusted=['unix'], or else see unknown="
+        else:
+            return f"its peer {who} is no address; see unknown="
+        names = (X_FORWARDED_FOR, FORWARDED) if self._header is None else (self._header.lower(),)
+        items: Any = fields
+        given = {str(name).lower() for name, _ in getattr(items, "items", lambda: items)()}
+        there = [name for name in names if name in given]
+        if not there:
+            return (
+                f"{start}, and has no field {' or '.join(names)}: the proxy adds none, or the server has taken it away"
+            )
+        return f"{start}, and {' and '.join(there)} {'name' if len(there) > 1 else 'names'} no client, or not one alone"
+
     def _of_peer(self, peer: Peer) -> str | None:
         """Return who a peer is if no proxy is there: also one that a test has given a name."""
         node = parse_peer(peer)
         if node is None and isinstance(peer, str) and peer not in _NOBODY and _HOST.fullmatch(peer):
             return peer
         return name_of(node, self._prefix)
+
+
+def _shown(peer: Peer) -> str:
+    """Return the other end of a connection for a message."""
+    end: Any = peer
+    host: Any = end[0] if isinstance(end, tuple | list) and end else end
+    return "a socket in the file system" if parse_peer(peer) == "unix" else ascii(str(host))[:80]
+
+
+def credential_of(field: str, value: str) -> str:
+    """Return what a field says who somebody is, without what apps do not look at.
+
+    The scheme of credentials may be in any case, and any number of blanks may follow it (RFC 9110, 11.1 and 11.4).
+
+    Args:
+        field: its name.
+        value: what it says.
+    """
+    text = value.strip(" \t")
+    if field.lower() not in _SCHEMED:
+        return text
+    scheme, *rest = _BLANKS.split(text, 1)
+    return " ".join([scheme.lower(), *rest])
 
 
 def checked_unknown(given: object, option: str = "unknown") -> str:

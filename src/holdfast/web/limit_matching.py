@@ -14,19 +14,19 @@ from holdfast.core.limit_checks import Rule
 from holdfast.errors import ConfigurationError
 from holdfast.limit_rules import checked_rule
 from holdfast.policy.quota import Quota, quotas_of
-from holdfast.web.limit_clients import Clients, checked_unknown
+from holdfast.web.limit_clients import Clients, checked_unknown, credential_of
+from holdfast.web.limit_exemption import Exemption
 from holdfast.web.limit_rule import By, LimitRule, header_of
 from holdfast.web.paths import Paths
 from holdfast.web.requests import WebRequest
 
 _EVERYBODY: Final = "all"
-_MOST_SLOTS: Final = 10**12
 _UNROUTED: Final = "-"
 """Stands for the template of what no route answers: all of it is counted together, never by its path."""
 
 
 class UnknownClient(Exception):  # noqa: N818 - what happened; it never reaches a user
-    """A rule counts by something that this request does not have."""
+    """A rule counts by something that this request does not have; its text says what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,39 +40,13 @@ class Who:
 
 
 @dataclass(frozen=True, slots=True)
-class Exemption:
-    """What a rule is not about."""
-
-    paths: Paths
-    function: Callable[[WebRequest], Any] | None
-
-    @classmethod
-    def of(cls, given: Any, option: str) -> Exemption:
-        """Return the exemption that a user means.
-
-        Raises:
-            ConfigurationError: it is neither paths nor a function.
-        """
-        if callable(given):
-            return cls(Paths(()), given)
-        return cls(Paths.of(() if given is None else given, option), None)
-
-    def __bool__(self) -> bool:
-        return self.function is not None or bool(self.paths)
-
-    async def holds(self, request: WebRequest) -> bool:
-        """Say whether a request is exempt."""
-        if self.function is not None:
-            return bool(await value_of(self.function(request)))
-        return self.paths.are_certainly(request.path)
-
-
-@dataclass(frozen=True, slots=True)
 class EdgeRule:
     """A `LimitRule`, checked, with what the middleware says where the rule says nothing."""
 
     label: str
     """What its buckets are called: no other rule of the middleware has the same."""
+    called: str
+    """What messages call it."""
     quotas: tuple[Quota, ...]
     paths: Paths
     methods: frozenset[str]
@@ -118,15 +92,28 @@ class EdgeRule:
     async def _find_slot(self, request: WebRequest, clients: Clients) -> str | None:
         if self.by == "client":
             found = clients.identity(request.peer, request.pairs)
-            return f"client:{found}" if found is not None else self._slot_of_nobody("client")
+            if found is not None:
+                return f"client:{found}"
+            return self._slot_of_nobody("client", lambda: clients.explain(request.peer, request.pairs()))
         if self.by is None:
             return f"{_EVERYBODY}:{self.label}"
         if self.by == "route":
             return f"route:{request.route or _UNROUTED}"
         if self.header:
-            value = request.get(self.header)
-            return self._slot_of_nobody(self.header) if not value else f"header:{self.header}:{_digest(value)}"
+            return self._slot_by_field(request)
         return await self._ask_user(request)
+
+    def _slot_by_field(self, request: WebRequest) -> str | None:
+        """Return whom a field names: nobody if it has several lines, since apps read one of them, or all of them."""
+        lines = request.lines(self.header)
+        is_one = len(lines) == 1 or self.header.lower() == "cookie"  # which HTTP/2 may send in pieces
+        value = credential_of(self.header, request.get(self.header) or "") if is_one else ""
+        if value:
+            return f"header:{self.header}:{_digest(value)}"
+        wrong = "stands in several lines" if len(lines) > 1 else "is not there"
+        return self._slot_of_nobody(
+            self.header, lambda: f"{self.called} counts by the field {self.header}, which {wrong} (see unknown=)"
+        )
 
     async def _ask_user(self, request: WebRequest) -> str | None:
         found: Any = None if not callable(self.by) else await value_of(self.by(request))
@@ -137,17 +124,18 @@ class EdgeRule:
             raise ConfigurationError(msg)
         return f"by:{found}"
 
-    def _slot_of_nobody(self, kind: str) -> str | None:
+    def _slot_of_nobody(self, kind: str, explain: Callable[[], str]) -> str | None:
         if self.unknown == "refuse":
-            raise UnknownClient
+            raise UnknownClient(explain())
         return f"nobody:{kind}" if self.unknown == "share" else None
 
 
-def compile_rules(rules: list[LimitRule], **of_middleware: Any) -> tuple[EdgeRule, ...]:
+def compile_rules(rules: list[LimitRule], first: int = 1, **of_middleware: Any) -> tuple[EdgeRule, ...]:
     """Return rules as requests are compared with them, each with a label of its own.
 
     Args:
         rules: as the user gave them.
+        first: the number of the first for messages; 0 is the middleware's quota.
         of_middleware: `on_failure`, `budget`, `shadow` and `unknown`, for rules that say nothing.
 
     Raises:
@@ -162,34 +150,37 @@ def compile_rules(rules: list[LimitRule], **of_middleware: Any) -> tuple[EdgeRul
         while label in labels:
             label, number = f"{_label_of(rule)}-{number}", number + 1
         labels.append(label)
-    return tuple(_compile(rule, label, of_middleware) for rule, label in zip(rules, labels, strict=True))
+    return tuple(
+        _compile(rule, label, _called(rule, number), of_middleware)
+        for number, (rule, label) in enumerate(zip(rules, labels, strict=True), first)
+    )
 
 
-def _compile(rule: LimitRule, label: str, of_middleware: dict[str, Any]) -> EdgeRule:
+def _called(rule: LimitRule, number: int) -> str:
+    if number == 0:
+        return "quota="
+    return f"LimitRule {rule.name!r}" if rule.name is not None else f"LimitRule number {number}, which has no name,"
+
+
+def _compile(rule: LimitRule, label: str, called: str, of_middleware: dict[str, Any]) -> EdgeRule:
     own = {name: getattr(rule, name) for name in of_middleware if getattr(rule, name) is not None}
     said = of_middleware | own
     return EdgeRule(
         label=label,
+        called=called,
         quotas=() if rule.quota is None else _named(quotas_of(rule.quota), rule.name),
         paths=Paths.of(rule.paths, "paths"),
-        methods=frozenset(rule.methods),
+        methods=frozenset([*rule.methods, *(["HEAD"] if "GET" in rule.methods else [])]),
         routes=frozenset(rule.routes),
         by=rule.by,
         header=header_of(rule.by),
         per_route=bool(rule.per_route),
-        concurrency=None if rule.concurrency is None else _checked_slots(rule.concurrency),
+        concurrency=rule.concurrency,
         lease=seconds(rule.lease, "lease"),
         rule=checked_rule(said["on_failure"], said["budget"], said["shadow"]),
         exempt=Exemption.of(rule.exempt, "exempt"),
         unknown=checked_unknown(said["unknown"]),
     )
-
-
-def _checked_slots(concurrency: Any) -> int:
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= _MOST_SLOTS:
-        msg = f"concurrency={concurrency!r} must be a whole number of requests, 1 or more"
-        raise ConfigurationError(msg)
-    return int(concurrency)
 
 
 def _named(quotas: tuple[Quota, ...], name: str | None) -> tuple[Quota, ...]:
@@ -231,10 +222,13 @@ def _digest(text: str) -> str:
 def refuse_async(**functions: Any) -> None:
     """Refuse functions that nobody would await.
 
+    Args:
+        functions: by what messages call them; what else is among them is let be.
+
     Raises:
         ConfigurationError: one is async; the message names it.
     """
     for name, function in functions.items():
         if callable(function) and is_async(function):
-            msg = f"{name}= is async, and a WSGI app has no loop to await it in: give a plain function"
+            msg = f"{name} is async, and a WSGI app has no loop to await it in: give a plain function"
             raise ConfigurationError(msg)

@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from holdfast.core.limit_checks import OnLimitFailure
 from holdfast.errors import ConfigurationError
-from holdfast.limit_rules import checked_cost
+from holdfast.limit_rules import checked_cost, checked_rule
 from holdfast.options import refuse_unknown
 from holdfast.policy.decision import LimitDecision
 from holdfast.policy.limit_fields import DIALECTS, Dialect
@@ -15,7 +15,8 @@ from holdfast.policy.quota import Quota, Quotas, quotas_of
 from holdfast.typing import Duration
 from holdfast.web.addresses import Trusted
 from holdfast.web.limit_clients import Clients
-from holdfast.web.limit_matching import EdgeRule, Exemption, compile_rules
+from holdfast.web.limit_exemption import Exemption
+from holdfast.web.limit_matching import EdgeRule, compile_rules
 from holdfast.web.limit_rule import Exempt, LimitRule, Unknown
 from holdfast.web.limit_writing import FieldWriter
 from holdfast.web.requests import FindRoute, WebRequest
@@ -57,6 +58,8 @@ class EdgePlan:
     def __init__(self, options: RateLimitOptions, *, finds_routes: bool) -> None:
         refuse_unknown("RateLimitMiddleware", options, RateLimitOptions.__optional_keys__, beside=["layer"])
         cost = options.get("cost", 1)
+        on_failure, budget = options.get("on_failure", "open"), options.get("budget", "100ms")
+        self.shadow = checked_rule(on_failure, budget, options.get("shadow", False)).shadow
         self.rules = _rules(options)
         messages = options.get("messages")
         self.messages: tuple[Quota, ...] = () if messages is None else quotas_of(messages)
@@ -69,10 +72,14 @@ class EdgePlan:
             header=options.get("header"),
         )
         self.route = _function(options, "route")
-        if self.route is None and not finds_routes and any(rule.needs_route for rule in self.rules):
+        self.needs_route = any(rule.needs_route for rule in self.rules)
+        """Whether somebody has to tell the route of a request."""
+        if self.route is None and not finds_routes and self.needs_route:
             msg = "routes=, per_route= and by='route' need route=: a function of the environ that returns a template"
             raise ConfigurationError(msg)
         self.exempt = Exemption.of(options.get("exempt", ()), "exempt")
+        for rule in self.rules:
+            _refuse_needless(rule, self.exempt)
         self.cost_of = cost if callable(cost) else None
         self.cost = 1 if callable(cost) else checked_cost(cost)
         self.settle = _function(options, "settle")
@@ -102,17 +109,28 @@ class EdgePlan:
 
     @property
     def functions(self) -> dict[str, Any]:
-        """The user's functions that look at requests and responses."""
+        """The user's functions that look at requests and responses, by what messages call them."""
         own: dict[str, Any] = {
-            "cost": self.cost_of,
-            "settle": self.settle,
-            "on_refused": self.on_refused,
-            "exempt": self.exempt.function,
-            "route": self.route,
+            "cost=": self.cost_of,
+            "settle=": self.settle,
+            "on_refused=": self.on_refused,
+            "exempt=": self.exempt.function,
+            "route=": self.route,
         }
         for rule in self.rules:
-            own |= {f"by of {rule.label}": rule.by, f"exempt of {rule.label}": rule.exempt.function}
+            own |= {f"by= of {rule.called}": rule.by, f"exempt= of {rule.called}": rule.exempt.function}
         return own
+
+
+def _refuse_needless(rule: EdgeRule, exempt: Exemption) -> None:
+    """Refuse a rule that is about nothing but what is exempt: whoever wrote it believes that it limits something."""
+    for paths in (exempt.paths, rule.exempt.paths):
+        if paths.cover(rule.paths):
+            msg = (
+                f"{rule.called} limits nothing: exempt={list(paths.given)!r} takes all of its paths from it. For a quota "
+                f"instead of the general one, give that one this exempt=, as a LimitRule of its own"
+            )
+            raise ConfigurationError(msg)
 
 
 def _rules(options: RateLimitOptions) -> tuple[EdgeRule, ...]:
@@ -127,6 +145,7 @@ def _rules(options: RateLimitOptions) -> tuple[EdgeRule, ...]:
         rules.insert(0, LimitRule(quota))
     return compile_rules(
         rules,
+        1 if quota is None else 0,
         on_failure=options.get("on_failure", "open"),
         budget=options.get("budget", "100ms"),
         shadow=options.get("shadow", False),

@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
+from holdfast._durations import seconds
 from holdfast.core.limit_checks import OnLimitFailure
 from holdfast.errors import ConfigurationError
+from holdfast.limit_rules import checked_rule
 from holdfast.policy.http.fields import is_token
-from holdfast.policy.quota import Quotas
+from holdfast.policy.quota import Quotas, quotas_of
 from holdfast.typing import Duration
+from holdfast.web.limit_clients import checked_unknown
+from holdfast.web.limit_exemption import Exemption
 from holdfast.web.paths import Paths, texts_of
 from holdfast.web.requests import WebRequest
 
@@ -22,6 +26,7 @@ Unknown: TypeAlias = Literal["refuse", "share", "allow"]
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_.-]{0,79}")
 _HEADER: Final = "header:"
+_MOST_SLOTS: Final = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,9 @@ class LimitRule:
 
     Args:
         quota: such as ``"100/minute"``, or several; None where there is only `concurrency`.
-        paths: those that it is about, each with all below it, or patterns with ``*``; all, unless given.
-        methods: those that it is about, such as ``["POST"]``; all, unless given.
+        paths: those that it is about, or patterns with ``*``, each with all below it; all, unless given.
+        methods: those that it is about, such as ``["POST"]``; all, unless given. GET is HEAD, too, which apps answer with
+            the same function.
         routes: templates, such as ``["/items/{item_id}"]``, of the routes that it is about; all, unless given.
         by: whom it counts for: ``"client"`` is the address, ``"header:x-api-key"`` the value of a field, ``"route"``
             the template, None all together; or a function of a `WebRequest` that returns text, or None for a request
@@ -81,13 +87,42 @@ class LimitRule:
         if self.name is not None and not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):  # pyright: ignore[reportUnnecessaryIsInstance]
             msg = f"name={self.name!r} must be lower-case letters, digits, '-', '_' and '.', a letter first, 80 at most"
             raise ConfigurationError(msg)
-        Paths.of(self.paths, "paths")
-        for method in texts_of(self.methods, "methods", "['POST']"):
+        self._keep("paths", Paths.of(self.paths, "paths").given)
+        self._keep("methods", texts_of(self.methods, "methods", "['POST']"))
+        for method in self.methods:
             if not is_token(method) or method != method.upper():
                 msg = f"methods={self.methods!r} must be methods in upper case, such as ['POST']"
                 raise ConfigurationError(msg)
-        texts_of(self.routes, "routes", "['/items/{item_id}']")
+        self._keep("routes", texts_of(self.routes, "routes", "['/items/{item_id}']"))
         _check_by(self.by)
+        exemption = Exemption.of(self.exempt, "exempt")
+        self._keep("exempt", exemption.function or exemption.paths.given or None)
+        self._check_limits()
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Keep what was given as what cannot change any more, and can be read more than once."""
+        object.__setattr__(self, name, value)
+
+    def _check_limits(self) -> None:
+        """Refuse what cannot work of how much is admitted, and of what becomes of the others."""
+        if self.quota is not None:
+            quotas_of(self.quota)
+        if self.concurrency is not None:
+            _check_slots(self.concurrency)
+        seconds(self.lease, "lease")
+        checked_rule(
+            "open" if self.on_failure is None else self.on_failure,
+            1 if self.budget is None else self.budget,
+            False if self.shadow is None else self.shadow,
+        )
+        if self.unknown is not None:
+            checked_unknown(self.unknown)
+
+
+def _check_slots(concurrency: Any) -> None:
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or not 1 <= concurrency <= _MOST_SLOTS:
+        msg = f"concurrency={concurrency!r} must be a whole number of requests, 1 or more"
+        raise ConfigurationError(msg)
 
 
 def _check_by(by: Any) -> None:

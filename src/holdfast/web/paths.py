@@ -1,7 +1,8 @@
 """Which paths a rule means: for limits, where who writes a path in another way must gain nothing.
 
 An app may read a path in other ways than a middleware does. So what a rule limits, it limits by any reading of the
-path, and what is exempt is so only where there is no other reading.
+path, and what is exempt is so only where there is no other reading. For the same reason what is limited is so with all
+below it, also where a pattern says it; an exemption is as narrow as it is written.
 """
 
 from __future__ import annotations
@@ -19,15 +20,20 @@ _WILD: Final = re.compile(r"[*?\[]")
 
 
 class _Listed:
-    """Paths and patterns, compared sign by sign."""
+    """Paths and patterns, compared sign by sign.
+
+    Args:
+        given: the paths, each with all below it.
+        alone: those with nothing below them.
+    """
 
     __slots__ = ("_exact", "_patterns", "_starts")
 
-    def __init__(self, given: Iterable[str]) -> None:
+    def __init__(self, given: Iterable[str], alone: Iterable[str] = ()) -> None:
         listed = tuple(given)
         self._patterns = tuple(path for path in listed if _WILD.search(path))
         plain = [path.rstrip("/") for path in listed if not _WILD.search(path)]
-        self._exact = frozenset([*plain, *(path or "/" for path in plain)])
+        self._exact = frozenset([*plain, *(path or "/" for path in plain), *alone])
         self._starts = tuple(f"{path}/" for path in plain)
 
     def has(self, path: str) -> bool:
@@ -40,12 +46,18 @@ class _Listed:
 class Paths:
     """Some paths, each with all below it, and patterns with ``*``, ``?`` or ``[``."""
 
-    __slots__ = ("_folded", "_listed", "given")
+    __slots__ = ("_folded", "_narrow", "_wide", "_with_below", "given")
 
     def __init__(self, given: tuple[str, ...]) -> None:
         self.given = given
-        self._listed = _Listed(given)
-        self._folded = _Listed(path.casefold() for path in given)
+        below = [f"{path.rstrip('/')}/*" for path in given if _WILD.search(path) and not path.endswith("*")]
+        self._with_below = (*given, *below)  # an app may take "/shop/7/pay/" for "/shop/7/pay"
+        self._wide = _Listed(self._with_below)
+        self._folded = _Listed(path.casefold() for path in self._with_below)
+        roots = [path for path in given if not path.strip("/")]
+        self._narrow = _Listed(
+            [path for path in given if path.strip("/")], roots
+        )  # who exempts "/" means the home page
 
     @classmethod
     def of(cls, given: Any, option: str) -> Paths:
@@ -67,22 +79,34 @@ class Paths:
     def may_be(self, path: str) -> bool:
         """Say whether a path is one of these in any way in which an app may read it, whatever the case of its letters.
 
+        Also below what a pattern means: many apps answer a path and the same with a slash behind it alike.
+
         Args:
             path: percent-decoded, as apps get it.
         """
-        if self._listed.has(path):
+        if self._wide.has(path):
             return True
         if path.isascii() and not _AMBIGUOUS.search(path):
             return self._folded.has(path.casefold())
-        return is_private(path, self.given)
+        return is_private(path, self._with_below)
 
     def are_certainly(self, path: str) -> bool:
-        """Say whether a path is one of these, and can be read in no other way.
+        """Say whether a path is one of these, and can be read in no other way; of ``/`` nothing else is.
 
         Args:
             path: percent-decoded, as apps get it.
         """
-        return not _AMBIGUOUS.search(path) and self._listed.has(path)
+        return not _AMBIGUOUS.search(path) and self._narrow.has(path)
+
+    def cover(self, other: Paths) -> bool:
+        """Say whether every path that `other` lists is certainly one of these, so that nothing of it is left.
+
+        Patterns are not compared with one another.
+        """
+        plain = [path.rstrip("/") for path in other.given if not _WILD.search(path)]
+        if not plain or len(plain) < len(other.given) or not all(plain):
+            return False
+        return all(self.are_certainly(path) and self.are_certainly(f"{path}/-") for path in plain)
 
 
 def texts_of(given: Any, option: str, example: str) -> tuple[str, ...]:

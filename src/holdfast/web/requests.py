@@ -76,6 +76,11 @@ class WebRequest(ABC):
     def get(self, name: str) -> str | None:
         """Return a field by its name in any case, its lines joined; None if it is absent."""
 
+    def lines(self, name: str) -> list[str]:
+        """Return the lines of a field by its name in any case, as far as the server keeps them apart."""
+        value = self.get(name)
+        return [] if value is None else [value]
+
     @abstractmethod
     def pairs(self) -> Iterable[tuple[str, str]]:
         """Return all fields, as `client_identity` takes them."""

@@ -51,12 +51,12 @@ class IdempotencyMiddleware:
 
     def __init__(self, app: App, *, layer: Layer | None = None, **options: Unpack[IdempotencyOptions]) -> None:
         self.app = wsgi_app(app, "IdempotencyMiddleware")
-        self._idempotency = WebIdempotency(layer, options, is_async=False)
+        self._idempotency = WebIdempotency(layer, options, _find_user, is_async=False)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request as before, or let the app answer."""
         idempotency = self._idempotency
-        asked = idempotency.examine(EnvironRequest(environ))
+        asked = idempotency.examine(EnvironRequest(environ), environ.get("holdfast.idempotency"))
         if asked is None:
             return self.app(environ, start_response)
         if isinstance(asked, Answer):
@@ -74,6 +74,11 @@ class IdempotencyMiddleware:
         environ.pop("HTTP_TRANSFER_ENCODING", None)  # it has a length now
         environ["holdfast.idempotency"] = run.info
         return CollectedRun(run, start_response).begin(self.app, environ)
+
+
+def _find_user(environ: Environ) -> str | None:
+    """Return who sends a request, as the server or an outer middleware has found out (RFC 3875, 4.1.11)."""
+    return environ.get("REMOTE_USER") or None
 
 
 def _read_body(environ: Environ, most: int) -> bytes | Answer | None:

@@ -7,6 +7,7 @@ streaming    it is too long to keep: what was collected was sent, the rest passe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 from holdfast._calls import drive
@@ -74,6 +75,8 @@ class CollectedRun:
                 exc_info = None
         elif exc_info is None and self._head is not None:
             raise AssertionError("start_response was called twice without exc_info")
+        if exc_info is not None:  # what was collected belongs to the response that this one replaces
+            self._pieces, self._size, exc_info = [], 0, None
         self._head = status, headers
         return self.write
 
@@ -120,7 +123,11 @@ class CollectedRun:
 
     def finish(self) -> None:
         """Note that a response was given that is not kept."""
-        drive(self._run.finish_unkept(self.status))
+        drive(self._run.finish_unkept(self.status, self._fields))
+
+    def forget(self) -> None:
+        """Have noted soon what `finish` notes now: nobody takes the rest of the response."""
+        self._run.forget(self.status)
 
     def fail(self, error: BaseException) -> None:
         """Let the next request run: the app has raised."""
@@ -135,6 +142,8 @@ class StreamedBody:
 
     Its run ends with it. A client that leaves ends it, too: the app has answered.
     """
+
+    _is_over = True  # until it is made
 
     def __init__(self, run: CollectedRun, produced: Iterable[bytes], chunks: Iterator[bytes]) -> None:
         self._run = run
@@ -171,3 +180,10 @@ class StreamedBody:
             close_body(self._produced)
         finally:
             self._end()
+
+    def __del__(self) -> None:
+        """Leave word of a body that its server has dropped: its app has answered, and shall not do so again."""
+        if not self._is_over:
+            self._is_over = True
+            with suppress(Exception):  # the interpreter may be about to end
+                self._run.forget()

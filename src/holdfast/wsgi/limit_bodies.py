@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
+from holdfast import _forgotten
 from holdfast.policy.http.fields import Pairs
 from holdfast.web.limit_admission import Admission
 from holdfast.web.limit_answers import STARTS
@@ -32,6 +32,8 @@ class HeldRun:
         self._pairs: Pairs = ()
         self._size = 0
         self._declared = -1
+        self.is_over = False
+        """Whether everything was given back and charged."""
 
     def begin(self, app: App, environ: Environ) -> Iterable[bytes]:
         """Run the app, and return the body for the client."""
@@ -44,6 +46,7 @@ class HeldRun:
             self._size += sum(map(len, produced))
             self.finish()
             return produced
+        _forgotten.expect()
         return HeldBody(self, produced)
 
     def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
@@ -80,6 +83,7 @@ class HeldRun:
     def finish(self) -> None:
         """Give back what is held, and charge what the response has cost, unless that is done."""
         self._admission.finish(self._status, self._pairs, self._size)
+        self.is_over = True
 
 
 class HeldBody:
@@ -117,6 +121,9 @@ class HeldBody:
             self._run.finish()
 
     def __del__(self) -> None:
-        """Give back what nobody has closed: a server that forgets a body shall not keep a slot for it."""
-        with suppress(Exception):  # the interpreter may be about to end
-            self._run.finish()
+        """Have given back what nobody has closed: a server that forgets a body shall not keep a slot for it.
+
+        Not here: this may be called inside of any lock of this thread, which what talks to Redis may need.
+        """
+        if not self._run.is_over:
+            _forgotten.leave(self._run.finish)

@@ -51,9 +51,14 @@ class RateLimitMiddleware:
         plan.refuse_messages()
         refuse_async(**plan.functions)
         self._find_route = plan.route
+        self._find_templates = getattr(plan.route, "templates", None) if plan.needs_route else None
+        """Returns the templates of all routes, where that can be told, until it is asked."""
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Let the app answer a request that is admitted, and refuse any other."""
+        if self._find_templates is not None:
+            find, self._find_templates = self._find_templates, None
+            self._limits.compare_routes(find())
         admission = self._limits.admit(EnvironRequest(environ, self._find_route))
         if admission is None:
             return self.app(environ, start_response)

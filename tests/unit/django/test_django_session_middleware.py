@@ -18,7 +18,7 @@ AWAY = {"url": "redis://127.0.0.1:1/0", "namespace": "away"}
 KEY = f"{'a' * 22}.{'b' * 43}"
 
 
-def _ask(view: Callable[[Any], HttpResponse], method: str = "GET", **settings: Any) -> HttpResponse:
+def _ask(view: Callable[[Any], HttpResponse], method: str = "GET", *, key: str = KEY, **settings: Any) -> HttpResponse:
     def answer(request: Any) -> HttpResponse:
         try:
             return view(request)
@@ -26,7 +26,7 @@ def _ask(view: Callable[[Any], HttpResponse], method: str = "GET", **settings: A
             return HttpResponse("<h1>Server Error (500)</h1>", status=500)
 
     request = RequestFactory().generic(method, "/")
-    request.COOKIES["sessionid"] = KEY
+    request.COOKIES["sessionid"] = key
     with override_settings(SESSION_ENGINE="holdfast.django.sessions", **settings):
         response: HttpResponse = SessionMiddleware(answer)(request)
     return response
@@ -87,9 +87,10 @@ def test_what_depends_on_a_session_is_private() -> None:
         request.session.get("cart")
         return HttpResponse("mine", headers={"Cache-Control": "max-age=60"})
 
-    assert _said(_ask(_look, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "private"}
-    assert _said(_ask(say, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "max-age=60"}
-    assert _said(_ask(lambda _: HttpResponse("public"), HOLDFAST=THERE)) == {}
+    key = _ask(_write, HOLDFAST=THERE).cookies["sessionid"].value
+    assert _said(_ask(_look, key=key, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "private"}
+    assert _said(_ask(say, key=key, HOLDFAST=THERE)) == {"Vary": "Cookie", "Cache-Control": "max-age=60"}
+    assert _said(_ask(lambda _: HttpResponse("public"), key=key, HOLDFAST=THERE)) == {}
 
 
 @pytest.mark.parametrize("lines", [{}, LINES])
