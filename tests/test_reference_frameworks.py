@@ -6,6 +6,7 @@ import inspect
 from pathlib import Path
 from typing import Final
 
+import holdfast.django
 import holdfast.fastapi
 import holdfast.flask
 import holdfast.starlette
@@ -17,14 +18,15 @@ PAGE: Final = (DOCS / "reference" / "frameworks.md").read_text(encoding="utf-8")
 
 
 def test_every_public_name_is_described() -> None:
-    """What can be imported from the three modules is on the page."""
-    names = {*holdfast.flask.__all__, *holdfast.starlette.__all__, *holdfast.fastapi.__all__} - {"Lifespan"}
+    """What can be imported from the four modules is on the page."""
+    modules = (holdfast.flask, holdfast.starlette, holdfast.fastapi, holdfast.django)
+    names = {name for module in modules for name in module.__all__} - {"Lifespan"}
     assert [name for name in sorted(names) if f"`{name}" not in PAGE] == []
 
 
 def test_every_option_of_a_limit_has_its_default() -> None:
     """As the function has it."""
-    rows = rows_of(PAGE.split("### Options of limit")[1])
+    rows = rows_of(PAGE.split("### Options of limit")[1].split("\n## ")[0])
     options = [each for each in inspect.signature(holdfast.fastapi.limit).parameters.values() if each.name != "quota"]
     assert rows == {each.name: repr(each.default) for each in options}
 

@@ -324,7 +324,7 @@ def _checked_who(who: Any) -> str:
 
     A whole object will not do: its text changes with its data, and then its quota would be a new one.
     """
-    if who == "" and isinstance(who, str):  # it would be one quota for all who are nobody
+    if who == "":  # that would be one quota for all who are nobody
         raise ConfigurationError("by= returned text that is empty: return None for a request without a limit")
     if isinstance(who, bool) or not isinstance(who, str | int | UUID):
         msg = f"by= returned a {type(who).__name__}: return what stands for the client for good, such as user.id"

@@ -265,7 +265,7 @@ def test_what_is_refused_holds_and_consumes_nothing(colour: Colour, layer: Layer
         fill(layer, "work")
         refused = await site.ask()
         assert (refused.status, refused.get("Retry-After")) == (429, "1")
-        assert refused.members("RateLimit-Policy") == {"concurrency": {"q": 1, "qu": "concurrent-requests"}}
+        assert refused.members("RateLimit-Policy") == {"work": {"q": 1, "qu": "concurrent-requests"}}
         assert taken(layer, "first") == 0
         assert left(layer, "9/hour; name=first", "first") == 9
         other = Site(colour, layer, rules=few, trusted=["10.0.0.0/8"])

@@ -401,7 +401,7 @@ def test_slots_without_redis_follow_the_failure_policy(
         site = Site(colour, layer, rules=[LimitRule("9/hour", concurrency=1, name="work")], on_failure=on_failure)
         with Stage(layer).away():
             assert await site.statuses(3) == [status] * 3
-        assert (await site.ask()).left == {"work": 8, "concurrency": 0}
+        assert (await site.ask()).left == {"work": 8, "work-concurrency": 0}
         assert taken(layer, "work") == 0
 
     colour.run(scenario)

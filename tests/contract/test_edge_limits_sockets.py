@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -150,6 +151,44 @@ def test_messages_are_counted_for_each_websocket(layer: Layer) -> None:
             "websocket.send",
             "websocket.close",
         ]
+
+
+@pytest.mark.parametrize("why", ["shadow", "exempt", "exempt function", "disabled"])
+def test_messages_of_a_websocket_that_nothing_limits(layer: Layer, why: str) -> None:
+    """In shadow mode, where it is exempt, and while the layer is disabled; who is exempt is asked once."""
+    asked: list[str] = []
+
+    def is_exempt(request: Any) -> bool:
+        asked.append(request.path)
+        return True
+
+    options: dict[str, Any] = {"messages": "1/hour", "quota": "9/hour"}
+    options |= {"shadow": {"shadow": True}, "exempt": {"exempt": ["/chat"]}}.get(why, {})
+    if why == "exempt function":
+        options["exempt"] = is_exempt
+    with layer.disabled() if why == "disabled" else nullcontext():
+        sent = Socket("a", "b", "c").ask(echo, layer, **options)
+    assert sent == ["websocket.accept", *["websocket.send"] * 3]
+    assert asked == (["/chat"] if why == "exempt function" else [])
+
+
+@pytest.mark.parametrize("moment", ["before it is open", "after it is closed"])
+def test_messages_are_counted_only_while_a_websocket_is_open(layer: Layer, moment: str) -> None:
+    """An app may read what was still to come; closing twice would be an error of the server."""
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if moment == "after it is closed":
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+        while (message := await receive())["type"] != "websocket.disconnect":
+            pass
+        assert message["code"] == 1001  # the client has left by itself
+        if moment == "before it is open":
+            await send({"type": "websocket.close"})
+
+    sent = Socket("a", "b", "c").ask(app, layer, messages="1/hour")
+    assert sent.count("websocket.close") == 1
 
 
 def test_starlette_understands_all_of_it(layer: Layer) -> None:

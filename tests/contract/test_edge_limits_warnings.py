@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
@@ -19,21 +20,22 @@ from support.edge_limits import PEER, Site, ask_asgi
 SECRET = "t0psecret"
 
 
+class Log:
+    """The warnings of the library so far."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        self._caplog = caplog
+
+    def read(self) -> list[str]:
+        records = [record for record in self._caplog.records if record.name == "holdfast"]
+        assert {record.levelname for record in records} <= {"WARNING"}
+        return [record.getMessage() for record in records]
+
+
 @pytest.fixture
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Collect the warnings of the library."""
-    found: list[str] = []
-
-    class Handler:
-        level = 0
-
-    def note(record: Any) -> bool:
-        assert (record.name, record.levelname) == ("holdfast", "WARNING")
-        found.append(record.getMessage())
-        return True
-
-    caplog.handler.addFilter(note)
-    return found
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    """Give the log of the test."""
+    return Log(caplog)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
         ({"quota": "9/hour", "hops": 2, "header": "X-Real"}, PEER, (), ["hops=2", "no field x-real"]),
         ({"quota": "9/hour", "hops": 2}, PEER, (("X-Forwarded-For", SECRET),), ["x-forwarded-for names no client"]),
         ({"quota": "9/hour", "trusted": PEER}, PEER, (), [PEER, "trusted=", "no field"]),
-        ({"quota": "9/hour", "trusted": PEER}, "no one", (), ["'no one'" if False else "no one", "is no address"]),
+        ({"quota": "9/hour", "trusted": PEER}, "no one", (), ["no one", "is no address"]),
         ({"quota": "9/hour"}, None, (), ["a socket in the file system", "trusted=['unix']"]),
         (
             {"rules": [LimitRule("9/hour", by="header:x-key", name="keys")]},
@@ -56,7 +58,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_requests_from_nobody_leave_a_warning(
     colour: Colour,
     layer: Layer,
-    warnings: list[str],
+    log: Log,
     options: dict[str, Any],
     peer: str | None,
     fields: Any,
@@ -69,13 +71,13 @@ def test_requests_from_nobody_leave_a_warning(
         assert await site.statuses(3, "/", *fields, peer=peer) == [400] * 3
 
     colour.run(scenario)
-    (warning,) = warnings
+    (warning,) = log.read()
     assert [each for each in said if each not in warning] == []
     assert SECRET not in warning
 
 
 def test_there_is_one_such_warning_a_minute(
-    colour: Colour, layer: Layer, warnings: list[str], monkeypatch: pytest.MonkeyPatch
+    colour: Colour, layer: Layer, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each middleware, however many requests there are."""
     now = 1000.0
@@ -87,7 +89,7 @@ def test_there_is_one_such_warning_a_minute(
         for seconds, total in ((0.0, 2), (59.9, 2), (0.2, 4), (1.0, 4)):
             now += seconds
             assert [await site.statuses(2) for site in sites] == [[400] * 2] * 2
-            assert len(warnings) == total
+            assert len(log.read()) == total
 
     colour.run(scenario)
 
@@ -96,32 +98,34 @@ def _serve(*_: Any) -> PlainTextResponse:
     return PlainTextResponse("x")
 
 
-async def test_a_template_that_no_route_has_leaves_a_warning(layer: Layer, warnings: list[str]) -> None:
+def _ask(app: Any, path: str) -> int:
+    return asyncio.run(ask_asgi(app, "GET", path, (), PEER)).status
+
+
+def test_a_template_that_no_route_has_leaves_a_warning(layer: Layer, log: Log) -> None:
     """Once, at the first request; it shows what the app has. What is there, mounted or included, leaves none."""
     inner = [Route("/{name}", _serve)]
     routes = [Route("/items/{item_id:int}", _serve), Mount("/shop/{town}", routes=inner), Mount("/raw", _serve)]
-    right = LimitRule("9/hour", routes=["/items/{item_id}", "/shop/{town}/{name}", "/raw/*", "/shop/{town}/*"])
+    right = LimitRule("9/hour", routes=["/items/{item_id}", "/shop/{town}/{name}", "/raw/{path}", "/shop/{town}/*"])
     wrong = LimitRule("9/hour", routes=["/items/<int:item_id>", "/items/{item_id}"], name="wrong")
     app = Starlette(routes=routes)
     app.add_middleware(RateLimitMiddleware, layer=layer, rules=[right, wrong])
     for _ in range(2):
-        assert (await ask_asgi(app, "GET", "/items/7", (), PEER)).status == 200
-    (warning,) = warnings
+        assert _ask(app, "/items/7") == 200
+    (warning,) = log.read()
     assert "LimitRule 'wrong' is about the route /items/<int:item_id>," in warning
     assert "the app has /items/{item_id}" in warning
 
 
-async def test_the_routes_of_routers_that_fastapi_includes_are_known(layer: Layer, warnings: list[str]) -> None:
+def test_the_routes_of_routers_that_fastapi_includes_are_known(layer: Layer, log: Log) -> None:
     """With their prefixes; where `route=` is the user's, or nobody can tell, there is nothing to compare with."""
-    from fastapi import APIRouter
-
     router = APIRouter(prefix="/shop")
     router.add_api_route("/{name}", lambda name: name)
     app = FastAPI()
     app.include_router(router, prefix="/v1")
     rules = [LimitRule("9/hour", routes=["/v1/shop/{name}", "/docs"])]
     app.add_middleware(RateLimitMiddleware, layer=layer, rules=rules)
-    assert (await ask_asgi(app, "GET", "/v1/shop/x", (), PEER)).status == 200
+    assert _ask(app, "/v1/shop/x") == 200
     told = RateLimitMiddleware(app, layer=layer, rules=[LimitRule("9/hour", routes=["/a"])], route=lambda _: "/b")
-    assert (await ask_asgi(told, "GET", "/v1/shop/x", (), PEER)).status == 200
-    assert warnings == []
+    assert _ask(told, "/v1/shop/x") == 200
+    assert log.read() == []

@@ -39,12 +39,14 @@ class App:
         self.runs = 0
         self.received: list[Any] = []
         self.scopes: list[Any] = []
+        self.extensions: list[set[str]] = []
         self.go_on = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer."""
         self.runs += 1
         self.scopes.append(scope)
+        self.extensions.append(set(scope.get("extensions") or ()))
         for step in self.does:
             if step == "receive":
                 self.received.append(await receive())
@@ -71,10 +73,10 @@ async def talk(app: Any, *messages: dict[str, Any], scope: Any = None) -> list[A
 
 
 def test_the_body_is_read_first_and_given_to_the_app(layer: Layer) -> None:
-    """As one piece; behind it comes what the server says."""
+    """As one piece; behind the answer comes what the server says."""
 
     async def scenario() -> None:
-        app = App("receive", "receive", START, body(b"done"))
+        app = App("receive", START, body(b"done"), "receive")
         await talk(
             IdempotencyMiddleware(app, layer=layer), asked(b"a", more=True), asked(b"", more=True), asked(b"b"), GONE
         )
@@ -97,10 +99,10 @@ def test_a_client_that_leaves_before_its_request_is_complete_asked_nothing(layer
 
 
 def test_a_client_that_leaves_while_the_app_works_gets_the_answer_later(layer: Layer) -> None:
-    """The app goes on, though its server tells of it, and refuses what is sent; its answer is kept before that."""
+    """The app goes on, though its server refuses what is sent; its answer is kept before that."""
 
     async def scenario() -> None:
-        app = App("receive", "receive", START, body(b"done"))
+        app = App("receive", START, body(b"done"))
         once = IdempotencyMiddleware(app, layer=layer)
         left = [asked(), GONE]
 
@@ -118,22 +120,115 @@ def test_a_client_that_leaves_while_the_app_works_gets_the_answer_later(layer: L
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("pieces", "length", "again"),
-    [((b"a", b"b"), None, 409), ((b"a", b"b"), b"2", 200), ((b"a", b"b"), b"3", 409), ((b"ab", b""), None, 200)],
-)
-def test_an_answer_that_may_be_cut_off_is_not_kept(
-    layer: Layer, pieces: tuple[bytes, ...], length: bytes | None, again: int
-) -> None:
-    """An app that has heard that its client left may leave off: what came in pieces, and is not known to be whole."""
+@pytest.mark.parametrize("ends", ["answers", "streams", "raises", "returns"])
+def test_an_app_does_not_hear_that_its_client_left_while_its_answer_is_collected(layer: Layer, ends: str) -> None:
+    """Else it might leave off in the middle. It hears when its answer is complete, streams, or comes to nothing."""
 
     async def scenario() -> None:
-        headers = [] if length is None else [(b"content-length", length)]
-        messages = [body(piece, more=True) for piece in pieces]
-        app = App("receive", {**START, "headers": headers}, messages[0], "receive", *messages[1:], body())
+        heard: list[bool] = []
+        ears: list[asyncio.Task[Any]] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            ears.append(asyncio.create_task(receive()))
+            await send(START)
+            await send(body(b"a", more=True))
+            for _ in range(9):
+                await asyncio.sleep(0)
+            heard.append(ears[0].done())
+            if ends == "raises":
+                raise LookupError
+            if ends != "returns":
+                await send(body(b"x" * (200 if ends == "streams" else 1), more=ends == "streams"))
+                assert await ears[0] == GONE
+            if ends == "streams":
+                await send(body(b"end"))
+
+        once = IdempotencyMiddleware(app, layer=layer, max_body=100)
+        try:
+            sent = await talk(once, asked(), GONE)
+        except LookupError:
+            assert ends == "raises"
+        else:
+            assert ends != "answers" or got_of(sent).body == b"ax"
+        assert await ears[0] == GONE
+        assert heard == [False]
+
+    asyncio.run(scenario())
+
+
+def test_fields_that_can_be_read_once(layer: Layer) -> None:
+    """The headers of a response may be any iterable: the client gets them, and so does a repetition."""
+
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await send({**START, "headers": iter([(b"x-a", b"1"), (b"content-length", b"4")])})
+            await send(body(b"done"))
+
         once = IdempotencyMiddleware(app, layer=layer)
-        await talk(once, asked(), GONE)
-        assert (got_of(await talk(once, asked())).status, app.runs) == (again, 1)
+        for _ in range(2):
+            got = got_of(await talk(once, asked()))
+            assert (got.fields.get("x-a"), got.fields.get("content-length"), got.body) == ("1", "4", b"done")
+
+    asyncio.run(scenario())
+
+
+def test_what_the_app_finds_out_is_seen_outside(layer: Layer) -> None:
+    """Middleware outside reads in the scope which route has answered, with a key as without one."""
+
+    async def scenario() -> None:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            assert set(scope["extensions"]) == {"tls"}
+            scope["route"] = "/pay"
+            raise LookupError
+
+        scope = scope_of("POST", "/", KEY)
+        extensions = scope["extensions"] = {"http.response.pathsend": {}, "tls": {}}
+        with pytest.raises(LookupError):
+            await talk(IdempotencyMiddleware(app, layer=layer), asked(), scope=scope)
+        assert scope["route"] == "/pay"
+        assert scope["extensions"] is extensions
+
+    asyncio.run(scenario())
+
+
+def test_one_inside_of_another(layer: Layer) -> None:
+    """The inner one lets through what the outer one does once already, rather than wait for its own end."""
+
+    async def scenario() -> None:
+        app = App(START, body(b"done"))
+        once = IdempotencyMiddleware(IdempotencyMiddleware(app, layer=layer), layer=layer)
+        for _ in range(2):
+            assert got_of(await talk(once, asked())).body == b"done"
+        assert app.runs == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("kind", ["identity", "display_name"])
+def test_a_user_that_was_found_outside_is_part_of_the_client(layer: Layer, kind: str) -> None:
+    """As Starlette's AuthenticationMiddleware leaves it: nobody gets the answer of another user."""
+
+    class User:
+        def __init__(self, name: str, *, known: bool = True) -> None:
+            self.is_authenticated = known
+            self._name = name
+
+        def __getattr__(self, name: str) -> str:
+            if name == kind:
+                return self._name
+            raise NotImplementedError if name == "identity" else AttributeError
+
+    async def scenario() -> None:
+        app = App(START, body(b"done"))
+        once = IdempotencyMiddleware(app, layer=layer)
+        for name, runs in (("ada", 1), ("bob", 2), ("ada", 2)):
+            scope = {**scope_of("POST", "/", KEY), "user": User(name)}
+            await talk(once, asked(), scope=scope)
+            assert app.runs == runs
+        for nobody in (User("ada", known=False), None):
+            await talk(once, asked(), scope={**scope_of("POST", "/", KEY), "user": nobody})
+            assert app.runs == 3
 
     asyncio.run(scenario())
 
@@ -246,7 +341,7 @@ def test_what_cannot_be_collected_passes_through(layer: Layer) -> None:
             scope = scope_of("POST", "/", KEY)
             scope["extensions"] = {"http.response.pathsend": {}, "http.response.trailers": {}, "tls": {}}
             assert await talk(once, asked(), scope=scope) == messages
-            assert set(app.scopes[0]["extensions"]) == {"tls"}
+            assert app.extensions == [{"tls"}]
             assert set(scope["extensions"]) > {"tls"}
             assert (got_of(await talk(once, asked())).status, app.runs) == (409, 1)
         assert len(events) == 2

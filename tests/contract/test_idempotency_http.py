@@ -10,6 +10,7 @@ import pytest
 from holdfast import ConfigurationError, Layer
 from holdfast.events import EntryUnreadable, KeyConflict, Replayed, ResultUnkept, StillRunning
 from holdfast.policy.http.fields import Pairs
+from holdfast.web.idempotency_identity import CREDENTIALS
 from support.colours import Colour
 from support.once_web import TEXT, Asked, Says, Site, count
 from support.peeking import told
@@ -233,6 +234,19 @@ def test_nobody_gets_the_answer_of_another(colour: Colour, layer: Layer, clients
     colour.run(scenario)
 
 
+@pytest.mark.parametrize("field", CREDENTIALS)
+def test_every_usual_credential_makes_a_client(colour: Colour, layer: Layer, field: str) -> None:
+    """Who shows another API key or token, in whichever field, never gets the answer of the first."""
+
+    async def scenario() -> None:
+        site = Site(colour, layer)
+        bodies = [(await site.ask('"k"', b"x", (field.title(), who))).body for who in ("alice", "mallory", "alice")]
+        assert bodies == [b"run 1", b"run 2", b"run 1"]
+        assert (await site.ask()).body == b"run 3"
+
+    colour.run(scenario)
+
+
 def test_cookies_that_count_visitors_do_not_make_another_client(colour: Colour, layer: Layer) -> None:
     """They change at any time, and so does the order of cookies."""
 
@@ -265,8 +279,10 @@ def test_a_client_by_a_function_of_the_request(colour: Colour, layer: Layer) -> 
             ]
             bodies = [(await site.ask('"k"', b"x", *each)).body for each in whose]
             assert bodies == [b"run 1", b"run 1", b"run 2", b"run 3", b"run 4"]
-        wrong = Site(colour, layer, count, {"identity": lambda request: 7})
-        assert isinstance((await wrong.ask()).error, ConfigurationError)
+        for wrong in (7, ""):
+            site = Site(colour, layer, count, {"identity": lambda request, wrong=wrong: wrong})
+            assert isinstance((await site.ask()).error, ConfigurationError)
+            assert site.runs == 0
 
     colour.run(scenario)
 
@@ -305,6 +321,21 @@ def test_a_session_stands_for_its_user(colour: Colour, layer: Layer) -> None:
             session.handle, session.user = handle, user
             bodies.append((await site.ask('"k"', b"x", ("Cookie", f"s={cookie}"))).body)
         assert bodies == [f"run {number}".encode() for number in (1, 1, 2, 3, 3, 4, 5, 6)]
+
+    colour.run(scenario)
+
+
+@pytest.mark.parametrize("status", [409, 423])
+@pytest.mark.parametrize("most", [100, 3])
+def test_an_error_that_says_when_to_come_frees_the_key(colour: Colour, layer: Layer, status: int, most: int) -> None:
+    """However long it is."""
+
+    async def scenario() -> None:
+        async def fail_first(asked: Asked) -> Says:
+            return Says(b"later", status, (("Retry-After", "1"),)) if asked.number == 1 else await count(asked)
+
+        site = Site(colour, layer, fail_first, {"max_body": most})
+        assert [(await site.ask()).status for _ in range(2)] == [status, 201]
 
     colour.run(scenario)
 

@@ -264,7 +264,8 @@ def test_who_waits_hears_of_the_end(
 
             async def end_again() -> None:
                 await colour.until(lambda: points.passed.count("once_begin!") >= 9, "all three have looked")
-                (begun,) = (each for each in gc.get_objects() if isinstance(each, Run) and not each.is_over)
+                runs = [each for each in gc.get_objects() if isinstance(each, Run) and each.key == two.key]
+                (begun,) = (each for each in runs if not each.is_over)
                 await two.finish(begun)
 
             *found, _, _ = await colour.together(wait, wait, wait, end, end_again)
@@ -365,6 +366,23 @@ def test_a_result_is_told_when_redis_is_back(colour: Colour, topology: Topology,
             assert found == Done(b"result")
             assert not events
             await colour.until(lambda: bench.core._late == 0, "nothing is left to tell")
+
+    colour.run(scenario)
+
+
+@pytest.mark.usefixtures("retried")
+def test_a_result_that_is_refused_is_told_again(colour: Colour, layer: Layer) -> None:
+    """A server that refuses to store it, since its memory is full, say, may not do so a moment later."""
+
+    async def scenario() -> None:
+        bench, events = Bench(colour, layer), told(layer, ResultUnkept)
+        run = await bench.begin()
+        ask(layer, "SET", bench.key, "foreign", key=bench.key)  # any refusal will do
+        assert not await bench.finish(run)
+        ask(layer, "DEL", bench.key, key=bench.key)
+        await colour.until(lambda: bench.core._late == 0, "it is told")
+        assert await bench.begin() == Done(b"result")
+        assert not events
 
     colour.run(scenario)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import io
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +14,7 @@ from holdfast import ConfigurationError, Layer
 from holdfast.wsgi import IdempotencyMiddleware
 from support.http_wsgi import Body, started
 from support.once_web import post_wsgi, posted
+from support.waiting import until
 
 KEY = (("Idempotency-Key", '"k"'),)
 
@@ -93,6 +95,51 @@ def test_a_head_that_is_replaced(layer: Layer) -> None:
     assert app.runs == 2
 
 
+@pytest.mark.parametrize("status", [422, 500])
+def test_an_answer_that_is_replaced_after_its_first_piece(layer: Layer, status: int) -> None:
+    """Nothing of it was sent, so nothing of it is in front of the other one, which has a length of its own."""
+
+    def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        yield b"part one "
+        start_response(f"{status} Oops", [("Content-Length", "5")], (LookupError, LookupError(), None))
+        yield b"error"
+
+    app = App(answer)
+    for _ in range(2):
+        got = ask(app, layer)
+        assert (got.status, got.body, got.fields.get("content-length")) == (status, b"error", "5")
+    assert app.runs == (1 if status == 422 else 2)
+
+
+def test_who_the_server_has_found_is_part_of_the_client(layer: Layer) -> None:
+    """REMOTE_USER tells users apart who show nothing else: nobody gets the answer of another."""
+
+    def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [environ.get("REMOTE_USER", "").encode()]
+
+    once = IdempotencyMiddleware(App(answer), layer=layer)
+    bodies: list[bytes] = []
+    for user in ("ada", "bob", "ada", ""):
+        _, start_response = started()
+        bodies.append(b"".join(once({**posted(KEY), "REMOTE_USER": user}, start_response)))
+    assert bodies == [b"ada", b"bob", b"ada", b""]
+
+
+def test_one_inside_of_another(layer: Layer) -> None:
+    """The inner one lets through what the outer one does once already, rather than wait for its own end."""
+
+    def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [b"done"]
+
+    app = App(answer)
+    once = IdempotencyMiddleware(IdempotencyMiddleware(app, layer=layer), layer=layer)
+    assert [post_wsgi(once, KEY).body for _ in range(2)] == [b"done"] * 2
+    assert app.runs == 1
+
+
 def test_an_app_without_a_head_is_an_error(layer: Layer) -> None:
     """It frees the key."""
     app = App(lambda environ, start_response: [])
@@ -147,27 +194,37 @@ def test_a_body_whose_end_fails_frees_the_key(layer: Layer) -> None:
     assert app.runs == 2
 
 
-@pytest.mark.parametrize("way", ["closed", "dropped"])
-def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str) -> None:
-    """The app has answered: it is done, and not kept. Where the server just drops the body, the lease decides."""
+@pytest.mark.parametrize("way", ["closed", "dropped", "dropped in a cycle"])
+def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app has answered: it is done, and not kept. A server that drops the body waits for nothing meanwhile."""
 
     def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
         return Body(b"a" * 10, b"b", b"c")
 
     app = App(answer)
-    once = IdempotencyMiddleware(app, layer=layer, max_body=5)
+    once = IdempotencyMiddleware(app, layer=layer, max_body=5, lease=0.2)
     body: Any = once(posted(KEY), started()[1])
     assert next(body) == b"a" * 10
+    core, threads = layer.engine.idempotency, []
+    finish = core.finish
+
+    async def noted(*args: Any) -> bool:
+        threads.append(threading.current_thread())
+        return await finish(*args)
+
+    monkeypatch.setattr(core, "finish", noted)
     if way == "closed":
         body.close()
         body.close()
         assert (b"result-not-kept" in post_wsgi(once, KEY).body, app.runs) == (True, 1)
         return
+    if "cycle" in way:
+        body.itself = body
     del body
     gc.collect()
-    assert not layer.engine.idempotency.runs._renewals.of_length(30.0)
-    assert (b"in-progress" in post_wsgi(once, KEY).body, app.runs) == (True, 1)
+    until(lambda: b"result-not-kept" in post_wsgi(once, KEY).body, "it is noted")
+    assert (threading.current_thread() in threads, len(threads), app.runs) == (False, 1, 1)
 
 
 class Slow(io.BytesIO):

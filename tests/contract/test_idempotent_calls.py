@@ -165,6 +165,24 @@ def test_a_key_stands_for_one_function_and_fingerprint(colour: Colour, layer: La
     colour.run(scenario)
 
 
+def test_methods_of_one_name_are_not_one_function(layer: Layer) -> None:
+    """Nobody is told that something was cancelled because another thing was."""
+
+    class Order:
+        @layer.idempotent("cancel:{number}")
+        def cancel(self, number: int) -> str:
+            return "order cancelled"
+
+    class Subscription:
+        @layer.idempotent("cancel:{number}")
+        def cancel(self, number: int) -> str:
+            return "subscription cancelled"
+
+    assert [Order().cancel(7) for _ in range(2)] == ["order cancelled"] * 2
+    with pytest.raises(KeyReused):
+        Subscription().cancel(7)
+
+
 def test_a_result_that_cannot_be_stored_is_returned(colour: Colour, layer: Layer) -> None:
     """The function has run: its caller gets the value itself, and later ones hear that it was done."""
 

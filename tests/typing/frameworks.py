@@ -5,6 +5,8 @@ Each is in the words of the user's app, under the strictest rules.
 
 from __future__ import annotations
 
+from typing import Any, assert_type
+
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,8 +14,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 import holdfast.fastapi
-from holdfast import Layer, cache_response
+from holdfast import Layer, LimitDecision, cache_response
 from holdfast.asgi import CacheMiddleware, IdempotencyMiddleware, RateLimitMiddleware, SessionMiddleware
+from holdfast.django import idempotency_of, limit_of, project_layer, session_of
+from holdfast.idempotent_calls import IdempotentRun
 from holdfast.starlette import exception_handlers, install, lifespan
 
 layer = Layer("memory://")
@@ -53,3 +57,12 @@ other.add_middleware(CacheMiddleware, layer=layer)
 def offers() -> dict[str, int]:
     """A route with fields for caches."""
     return {"offers": 1}
+
+
+def view(request: Any) -> str:
+    """A view of Django."""
+    assert_type(limit_of(request), LimitDecision | None)
+    assert_type(idempotency_of(request), IdempotentRun | None)
+    assert_type(project_layer(), Layer)
+    session_of(request).change("visits", lambda visits: visits + 1, 0)
+    return session_of(request).handle

@@ -30,7 +30,7 @@ from holdfast.web.paths import Paths
         ("/a", "/ab", False, False),
         ("/a", "/", False, False),
         ("/", "/", True, True),
-        ("/", "/a", True, True),
+        ("/", "/a", True, False),
         ("/a", "/A/b", True, False),
         ("/a", "//a", True, False),
         ("/a", "/a//b", True, False),
@@ -41,6 +41,13 @@ from holdfast.web.paths import Paths
         ("/a", "/a\\b", True, False),
         ("/a/*/c", "/a/b/c", True, True),
         ("/a/*/c", "/a/c", False, False),
+        ("/a/*/c", "/a/b/c/", True, False),
+        ("/a/*/c", "/a/b/c/d", True, False),
+        ("/a/*/c", "/A/b/C/", True, False),
+        ("/a/*/c", "/a/b/c/.", True, False),
+        ("/a/*/c", "/a/b/cd", False, False),
+        ("/a/*", "/a/b/", True, True),
+        ("*.js", "/x/y.js/", True, False),
         ("*.js", "/x/y.js", True, True),
         ("*.js", "/x/y.JS", True, False),
         ("/\u00e9", "/\u00e9/x", True, True),
@@ -49,9 +56,28 @@ from holdfast.web.paths import Paths
     ],
 )
 def test_paths(listed: str, path: str, may_be: bool, certainly: bool) -> None:
-    """What is limited is so in any reading, what is exempt in the only one."""
+    """What is limited is so in any reading and with all below it, what is exempt in the only one, as it is written."""
     paths = Paths.of([listed], "paths")
     assert (paths.may_be(path), paths.are_certainly(path)) == (may_be, certainly)
+
+
+@pytest.mark.parametrize(
+    ("exempt", "paths", "covers"),
+    [
+        (["/up"], ["/up"], True),
+        (["/up"], ["/up/live", "/up/ready"], True),
+        (["/u*"], ["/up"], True),
+        (["/u?"], ["/up"], False),
+        (["/up"], ["/up", "/down"], False),
+        (["/up"], ["/up*"], False),
+        (["/"], ["/"], False),
+        (["/up"], [], False),
+        ([], ["/up"], False),
+    ],
+)
+def test_paths_that_leave_nothing_of_others(exempt: list[str], paths: list[str], covers: bool) -> None:
+    """Only where that is certain: all of a path and what is below it."""
+    assert Paths.of(exempt, "exempt").cover(Paths.of(paths, "paths")) is covers
 
 
 async def _end(*_: Any) -> None:

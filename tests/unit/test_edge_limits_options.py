@@ -47,6 +47,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"quota": "1/minute", "budget": "soon"}, "budget"),
     ({"quota": "1/minute", "shadow": "yes"}, "shadow='yes'"),
     ({"messages": "often"}, "quota 'often'"),
+    ({"messages": "1/second", "shadow": "yes"}, "shadow='yes'"),
+    ({"exempt": ["/up"], "rules": [LimitRule("1/hour", paths=["/up/a"], name="up")]}, "LimitRule 'up' limits nothing"),
+    ({"rules": [LimitRule("1/hour", paths=["/up"], exempt=["/up"])]}, "LimitRule number 1, which has no name, limits"),
 ]
 
 
@@ -93,11 +96,25 @@ def test_a_rule_that_cannot_work_is_refused(options: dict[str, Any], said: str) 
         ({"concurrency": 1, "exempt": 4}, "exempt=4"),
     ],
 )
-def test_what_a_rule_says_is_checked_with_the_middleware(options: dict[str, Any], said: str) -> None:
-    """So that no request is the first to notice."""
+def test_all_that_a_rule_says_is_checked_where_it_is_written(options: dict[str, Any], said: str) -> None:
+    """Not by the middleware that gets it, whose traceback would point elsewhere."""
     with pytest.raises(ConfigurationError) as caught:
-        plan(rules=[LimitRule(**options)])
+        LimitRule(**options)
     assert said in str(caught.value)
+
+
+def test_a_rule_keeps_what_can_be_read_only_once() -> None:
+    """An iterator that was read to check it would leave a rule about everything."""
+    given: Any = {"paths": ["/a"], "methods": ["PUT"], "routes": ["/a"], "exempt": ["/a/b"]}
+    rule = LimitRule("1/minute", **{name: iter(texts) for name, texts in given.items()})
+    assert (rule.paths, rule.methods, rule.routes, rule.exempt) == (("/a",), ("PUT",), ("/a",), ("/a/b",))
+    assert rule == LimitRule("1/minute", **given)
+
+
+def test_a_rule_for_get_is_about_head() -> None:
+    """Apps answer it with the same function; other methods stay as they are."""
+    get, post = plan(rules=[LimitRule("1/minute", methods=["GET"]), LimitRule("1/minute", methods=["POST"])]).rules
+    assert (get.methods, post.methods) == ({"GET", "HEAD"}, {"POST"})
 
 
 def test_two_rules_of_one_name_are_refused() -> None:
@@ -124,6 +141,11 @@ def test_in_wsgi_nobody_awaits(name: str) -> None:
     for rule in (LimitRule("1/minute", by=coroutine_function), LimitRule("1/minute", exempt=coroutine_function)):
         with pytest.raises(ConfigurationError, match="is async"):
             WsgiLimits(lambda *_: [], rules=[rule])
+    rules = [LimitRule("1/minute"), LimitRule("1/minute", by=coroutine_function)]
+    with pytest.raises(ConfigurationError, match="by= of LimitRule number 2, which has no name, is async"):
+        WsgiLimits(lambda *_: [], quota="1/hour", rules=rules)
+    with pytest.raises(ConfigurationError, match="by= of LimitRule 'who' is async"):
+        WsgiLimits(lambda *_: [], rules=[LimitRule("1/minute", by=coroutine_function, name="who")])
     with pytest.raises(ConfigurationError, match="messages= is for websockets"):
         WsgiLimits(lambda *_: [], messages="1/minute")
 
@@ -168,6 +190,8 @@ def test_policies_are_called_like_their_rule() -> None:
 
     assert names("5/minute", None) == ["per-minute"]
     assert names("5/minute", "login") == ["login"]
+    slots = [LimitRule(concurrency=1), LimitRule(concurrency=1, name="a"), LimitRule("1/day", concurrency=1, name="b")]
+    assert [rule.slots for rule in plan(rules=slots).rules] == ["concurrency", "a", "b-concurrency"]
     assert names("5/minute, 9/hour", "login") == ["login-per-minute", "login-per-hour"]
     assert names([Quota(5, "1m", name="own"), "9/hour"], "login") == ["own", "login-per-hour"]
 

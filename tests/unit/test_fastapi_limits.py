@@ -244,6 +244,35 @@ def test_by_returns_what_stands_for_the_client_for_good(make: Callable[..., Fast
         client.get("/x")
 
 
+def test_by_returns_no_empty_text(make: Callable[..., FastAPI]) -> None:
+    """It would be one quota for all who are nobody, in which each could lock out the others."""
+    app = make()
+    app.add_api_route("/a", lambda: "x", dependencies=[Depends(limit("1/hour", by=lambda: ""))])
+    with pytest.raises(ConfigurationError, match="empty: return None"):
+        Client(app).get("/a")
+
+
+def test_credentials_are_the_same_however_their_scheme_is_written(make: Callable[..., FastAPI]) -> None:
+    """In any case, with any number of blanks behind it (RFC 9110, 11.1)."""
+    app = make()
+    app.add_api_route(
+        "/a", lambda: "x", dependencies=[Depends(limit("1/hour", by="header:Authorization", budget="30s"))]
+    )
+    forms = ("Bearer t", "bearer t", "BEARER   t", "Bearer T")
+    assert [Client(app).get("/a", authorization=form).status_code for form in forms] == [200, 429, 429, 200]
+
+
+def test_who_is_nobody_leaves_a_warning(make: Callable[..., FastAPI], caplog: pytest.LogCaptureFixture) -> None:
+    """Once a minute for each limit: the peer and the option, or the field."""
+    app = make()
+    app.add_api_route("/a", lambda: "x", dependencies=[Depends(limit("1/hour", hops=1))])
+    app.add_api_route("/b", lambda: "x", dependencies=[Depends(limit("1/hour", by="header:X-Key"))])
+    assert Client(app).statuses("/a", "/a", "/b", "/b") == [400] * 4
+    behind, key = [record.getMessage() for record in caplog.records if record.name == "holdfast"]
+    assert "192.0.2.7, hops=1" in behind
+    assert "by='header:X-Key'" in key
+
+
 def test_by_a_field_stores_a_digest_only(make: Callable[..., FastAPI], layer: Layer) -> None:
     """An API key is a secret; a request without the field is refused, since it would be a way round the limit."""
     app = make()

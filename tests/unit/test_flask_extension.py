@@ -76,6 +76,7 @@ def test_a_layer_may_be_given(app: Flask, namespace: str) -> None:
     [
         ({"HOLDFAST_LIMIT": "1/minute"}, "there is no HOLDFAST_LIMIT; there are HOLDFAST_HTTP_CACHE, "),
         ({"HOLDFAST_OPTIONS": "pickle"}, "HOLDFAST_OPTIONS must be a dict"),
+        ({"HOLDFAST_OPTIONS": {"namspace": "a"}}, "HOLDFAST_OPTIONS has no option 'namspace'; it has .*namespace"),
         ({"HOLDFAST_SESSIONS": "yes"}, "HOLDFAST_SESSIONS must be a dict"),
         ({"HOLDFAST_SESSIONS": {"idel": 1}}, "has no option 'idel'"),
         ({"HOLDFAST_SESSIONS": True, "SESSION_COOKIE_SAMESITE": "None"}, "secure=True"),
@@ -227,6 +228,20 @@ def test_a_limit_of_each_route_counts_by_its_template(app: Flask) -> None:
     app.add_url_rule("/free", "free", lambda: "x")
     paths = ("/items/1", "/items/2", "/items/003", "/free", "/free")
     assert [_get(app, path).status_code for path in paths] == [200, 429, 429, 200, 200]
+
+
+def test_a_route_that_the_app_does_not_have_leaves_a_warning(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, at the first request; those that were added before that leave none."""
+    from holdfast.web import LimitRule
+
+    rule = LimitRule("9/minute", routes=["/items/<int:item_id>", "/items/{item_id}"], name="items")
+    app.config["HOLDFAST_LIMITS"] = {"rules": [rule]}
+    Holdfast(app)
+    app.add_url_rule("/items/<int:item_id>", view_func=lambda item_id: "x")
+    assert [_get(app, "/items/1").status_code for _ in range(2)] == [200, 200]
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "holdfast"]
+    assert "LimitRule 'items' is about the route /items/{item_id}," in warning
+    assert "the app has /items/<int:item_id>" in warning
 
 
 def _command(app: Flask, *words: str) -> tuple[int, str]:

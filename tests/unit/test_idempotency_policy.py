@@ -94,6 +94,9 @@ def test_fields_that_are_not_kept() -> None:
         ("X-A", "2"),
         ("X-Bad", "a\r\nb"),
         ("Content-Length", "3"),
+        ("RateLimit", '"day";r=1'),
+        ("ratelimit-policy", '"day";q=9'),
+        ("X-RateLimit-Remaining", "1"),
     )
     assert kept_fields(fields) == (("Content-Type", "text/plain"), ("X-A", "1"), ("X-A", "2"), ("Content-Length", "3"))
 
@@ -128,6 +131,32 @@ def test_cookies() -> None:
     """In one order, and without those that scripts change."""
     assert told_cookies("b=2; a=1;; _ga=3 ;_gid=4;_gidget=5") == "_gidget=5;a=1;b=2"
     assert told_cookies("") == ""
+
+
+@pytest.mark.parametrize("name", ["_gallery_session", "_gateway", "_hjelp_session", "_uetlib", "_gcl", "_ga_session"])
+def test_cookies_whose_names_only_begin_like_those(name: str) -> None:
+    """They count: many apps call their session by a name behind an underscore."""
+    assert told_cookies(f"{name}=alice") == f"{name}=alice"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "_ga",
+        "_ga_B1C2",
+        "_gid",
+        "_gat_UA-1-2",
+        "_gcl_au",
+        "_fbp",
+        "_hjSession_123",
+        "_pk_id.1.1fff",
+        "__utma",
+        "_uetsid",
+    ],
+)
+def test_cookies_that_count_visitors(name: str) -> None:
+    """They are known by their whole names."""
+    assert told_cookies(f"{name}=1") == told_cookies(name) == ""
 
 
 @pytest.mark.parametrize("kind", _PROBLEMS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ def layer(namespace: str) -> Iterator[Layer]:
         yield layer
 
 
-async def relayed(layer: Layer, *messages: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
+def relayed(layer: Layer, *messages: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
     """Return what a server gets of an app that sends some messages."""
     sent: list[dict[str, Any]] = []
 
@@ -34,19 +35,19 @@ async def relayed(layer: Layer, *messages: dict[str, Any], **options: Any) -> li
         return {"type": "http.request"}
 
     limited = RateLimitMiddleware(app, layer=layer, quota="999/hour", on_failure="closed", budget="30s", **options)
-    await limited({**scope_of("GET", "/"), "client": ("192.0.2.1", 1)}, receive, send)
+    asyncio.run(limited({**scope_of("GET", "/", ()), "client": ("192.0.2.1", 1)}, receive, send))
     return sent
 
 
 @pytest.mark.parametrize("dialect", ["draft-11", "off"])
 @pytest.mark.parametrize("settles", [True, False])
 @pytest.mark.parametrize("own", [True, False])
-async def test_fields_that_can_be_read_only_once(layer: Layer, dialect: str, settles: bool, own: bool) -> None:
+def test_fields_that_can_be_read_only_once(layer: Layer, dialect: str, settles: bool, own: bool) -> None:
     """`headers` may be any iterable: all of them arrive, with ours or without."""
     given = [(b"x-a", b"1"), (b"ratelimit" if own else b"x-b", b"2")]
     options: dict[str, Any] = {"settle": lambda *_: 1} if settles else {}
     head = {"type": "http.response.start", "status": 200, "headers": iter(given)}
-    sent = await relayed(layer, head, {"type": "http.response.body"}, dialect=dialect, **options)
+    sent = relayed(layer, head, {"type": "http.response.body"}, dialect=dialect, **options)
     got = list(sent[0]["headers"])
     assert got[:2] == given
     assert len(got) == (2 if own or dialect == "off" else 4)
@@ -64,7 +65,7 @@ async def test_fields_that_can_be_read_only_once(layer: Layer, dialect: str, set
         (9, [("zerocopysend", {"count": None, "more_body": True}), ("body", {"body": b"ab"})], 2),
     ],
 )
-async def test_a_file_that_the_server_sends_has_the_length_that_was_announced(
+def test_a_file_that_the_server_sends_has_the_length_that_was_announced(
     layer: Layer, length: int | None, messages: Any, size: int
 ) -> None:
     """`count` may be absent or None, for the whole file; what nobody knows costs nothing."""
@@ -72,5 +73,5 @@ async def test_a_file_that_the_server_sends_has_the_length_that_was_announced(
     head = {"type": "http.response.start", "status": 200, "headers": fields}
     sizes: list[int] = []
     rest = [{"type": f"http.response.{kind}", **more} for kind, more in messages]
-    await relayed(layer, head, *rest, settle=lambda *told: sizes.append(told[2]))
+    relayed(layer, head, *rest, settle=lambda *told: sizes.append(told[2]))
     assert sizes == [size]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias, Unpack
 
@@ -28,12 +28,13 @@ class IdempotencyMiddleware:
 
     The field is that of draft-ietf-httpapi-idempotency-key-header. While the first request is worked on, others with
     its key get 409, with Retry-After; with another query, content type or body, 422. A malformed key is 400, and so is
-    none where it is required. A key counts for one client, host, method and path: nobody gets the answer of another.
+    none where it is required. A key counts for one client, host, method and path: nobody gets the answer of another
+    who is known. Who shows nothing of himself is one client with all others who do not: see `identity`.
 
-    A response is collected, stored, and then sent, so that a client that leaves loses nothing. Set-Cookie, Date and
-    fields about the connection are not stored. An app that raises, or answers with 5xx, 408, 425, 429 or any error that
-    has Retry-After, frees the key, and so does a task that is cancelled; the key of a process that died is free when
-    its lease has run out.
+    A response is collected, stored, and then sent, so that a client that leaves loses nothing; until then the app does
+    not hear of it. Set-Cookie, Date and fields about the connection or about limits are not stored, so leave out what
+    logs in (`exempt`). An app that raises, or answers with 5xx, 408, 425, 429 or any error that has Retry-After, frees
+    the key, and so does a task that is cancelled; the key of a process that died is free when its lease has run out.
 
     Put it inside of sessions and limits, and around the app.
 
@@ -50,8 +51,10 @@ class IdempotencyMiddleware:
             lease: how long the key of a process that died stays taken (30 s).
             wait: how long a request waits for the first one before it gets 409 (0).
             identity: a function of a `holdfast.web.WebRequest` that returns text that says whose key it is; it may be
-                async. Without one, or where it returns None: Authorization, and the user of the session, or else the
-                session, or else the cookies, but for those that only count visitors.
+                async. Without one, or where it returns None: all that clients show of themselves, which is
+                Authorization, API keys and tokens in their usual fields, the user that a middleware outside has found,
+                and the user of the session, or else the session, or else the cookies, but for those that only count
+                visitors. Clients that show none of these are one client: give it, or let keys be random.
             max_body: bytes of the longest body of a request with a key, else 413, and of the longest response that is
                 kept; longer ones stream through, and their requests are not done again, either (a mebibyte).
             keep_errors: whether responses with 5xx are kept, too.
@@ -108,7 +111,7 @@ class IdempotencyMiddleware:
 
 
 @contextmanager
-def _collected(scope: Any) -> Iterator[None]:
+def _collected(scope: Any) -> Generator[None, None, None]:
     """Take extensions that cannot be collected out of a scope for a while.
 
     The scope is not copied: whoever stands outside reads there what the app has found out, such as its route.

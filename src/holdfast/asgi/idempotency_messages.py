@@ -58,7 +58,7 @@ async def read_body(receive: Receive, most: int) -> bytes:
 
 
 class Receiving:
-    """The `receive` that the app gets: the body as one piece, and, once its response is collected, what the server says."""
+    """The `receive` that the app gets: the body as one piece; once nothing is collected, what the server says."""
 
     __slots__ = ("_body", "_hears", "_receive", "left")
 

@@ -63,8 +63,8 @@ class Endings:
     async def finish(self, port: Port, run: Run, result: bytes, ttl: float) -> bool:
         """Store a result for `ttl` seconds; say whether it is stored. Only the first end of a run counts.
 
-        If Redis cannot be reached, or refuses, it is tried again in the background, for a minute or as long as the lease: until
-        then the record says that somebody is at it.
+        If Redis cannot be reached, or refuses, it is tried again in the background, for a minute or as long as the
+        lease: until then the record says that somebody is at it.
 
         Args:
             port: of whoever asks.

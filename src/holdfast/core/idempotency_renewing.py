@@ -90,9 +90,10 @@ class Runs:
         return True
 
     def forget(self, run: Run, ttl: float) -> None:
-        """Have a run noted as done for `ttl` seconds, soon: for destructors, which run anywhere and may wait for nothing.
+        """Have a run noted as done for `ttl` seconds, soon.
 
-        It takes no lock. Nothing is lost if nobody comes for it: then the lease decides.
+        For destructors, which run anywhere, also where locks are held: it takes none. If nobody comes for it, the lease
+        decides.
         """
         self._forgotten.append((run, ttl))
 

@@ -44,6 +44,8 @@ class Gate:
     lease: float
     rule: Rule
     tally: Tally
+    policy: str = _POLICY
+    """What it is called in decisions."""
 
 
 class Slots:
@@ -176,5 +178,5 @@ class Slots:
 
 def _decision(gate: Gate, *, allowed: bool, left: int = 0, wait: float = 0.0, degraded: bool = False) -> LimitDecision:
     pause = 0.0 if allowed else wait
-    policy = PolicyDecision(_POLICY, allowed, gate.limit, left if allowed else 0, pause, pause, inf)
+    policy = PolicyDecision(gate.policy, allowed, gate.limit, left if allowed else 0, pause, pause, inf)
     return LimitDecision(allowed, (policy,), degraded, gate.rule.shadow)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from holdfast.django.limits import RateLimitMiddleware
     from holdfast.django.refusals import RefusalMiddleware
     from holdfast.django.session_middleware import SessionMiddleware
+    from holdfast.django.typed import idempotency_of, limit_of, session_of
 
 __all__ = [
     "HoldfastCache",
@@ -28,7 +29,10 @@ __all__ = [
     "RateLimitMiddleware",
     "RefusalMiddleware",
     "SessionMiddleware",
+    "idempotency_of",
+    "limit_of",
     "project_layer",
+    "session_of",
 ]
 
 _PLACES: Final = {
@@ -37,7 +41,10 @@ _PLACES: Final = {
     "RateLimitMiddleware": "limits",
     "RefusalMiddleware": "refusals",
     "SessionMiddleware": "session_middleware",
+    "idempotency_of": "typed",
+    "limit_of": "typed",
     "project_layer": "layers",
+    "session_of": "typed",
 }
 
 

@@ -28,7 +28,9 @@ class IdempotencyMiddleware(TwoColoured):
     The options, and what is done, are those of `holdfast.wsgi.IdempotencyMiddleware`. `identity` gets a `WebRequest`,
     whose `raw` is Django's request. What a view may know of the key is ``request.holdfast_idempotency``.
 
-    Put it behind Django's middleware for sessions and users, and in front of whatever reads the body.
+    Put it behind Django's middleware for sessions and users, and in front of whatever reads the body. Under ASGI,
+    Django cancels an async view whose client leaves, and the key is free then: to have it go on, put
+    `holdfast.asgi.IdempotencyMiddleware` around the project's application instead.
     """
 
     def __init__(self, get_response: Callable[[Any], Any]) -> None:

@@ -81,12 +81,16 @@ class AsyncEnding:
         if finish is None:
             return
         size = self.size if complete else None
+
+        async def run() -> None:  # `finish` may be a plain function that makes a coroutine: asgiref wants an async one
+            await finish(size)
+
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            async_to_sync(finish)(size)
+            async_to_sync(run)()
         else:
-            self._later(lambda: finish(size))
+            self._later(run)
 
 
 class HeldStream:

@@ -9,7 +9,8 @@ changes, and a session that has ended is never written again.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final, TypeVar, cast
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase, UpdateError
@@ -25,6 +26,7 @@ from holdfast.errors import BackendError, SessionError
 from holdfast.policy.session_cookie import parse_id
 from holdfast.port import Port
 
+T = TypeVar("T")
 _EXPIRY: Final = "_session_expiry"
 
 
@@ -106,12 +108,13 @@ class SessionStore(SessionBase):
         await self._open(self._asyncio)
         self.accessed = accessed
 
-    def change(self, name: str, function: Any, default: Any = MISSING) -> Any:
+    def change(self, name: str, function: Callable[[Any], T], default: Any = MISSING) -> T:
         """Change a value by a function of the old one, as `holdfast.Session.change` does, and return the new one."""
         self._assigned = True
-        return self._session.change(name, function, default)
+        held: Session = self._session
+        return held.change(name, function, default)
 
-    async def achange(self, name: str, function: Any, default: Any = MISSING) -> Any:
+    async def achange(self, name: str, function: Callable[[Any], T], default: Any = MISSING) -> T:
         """Do what `change` does, for async callers."""
         held = await self._open(self._asyncio)
         self._assigned = True

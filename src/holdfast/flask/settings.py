@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from holdfast.errors import ConfigurationError
-from holdfast.layer import Layer
+from holdfast.layer import Layer, LayerOptions
+from holdfast.options import refuse_unknown
 from holdfast.policy.quota import Quota
 
 PREFIX: Final = "HOLDFAST_"
@@ -33,6 +34,7 @@ def layer_of(config: Mapping[str, Any]) -> Layer:
         ConfigurationError: it cannot work.
     """
     options = dict(_mapping(config, "OPTIONS"))
+    refuse_unknown(f"{PREFIX}OPTIONS", options, LayerOptions.__optional_keys__)
     for key, option in (("NAMESPACE", "namespace"), ("SECRET", "secret")):
         if config.get(PREFIX + key) is not None:
             options[option] = config[PREFIX + key]

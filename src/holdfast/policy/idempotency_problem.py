@@ -25,7 +25,7 @@ _PROBLEMS: Final[dict[str, tuple[int, str, str]]] = {
     "key-malformed": (
         400,
         "{header} is malformed",
-        'The field {header} holds one String of 1 to 255 printable ASCII signs, such as "8e03978e-40d5-43e8".',
+        'The field {header} holds one String of 1 to 255 printable ASCII characters, such as "8e03978e-40d5-43e8".',
     ),
     "key-reused": (
         422,

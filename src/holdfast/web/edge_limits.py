@@ -242,7 +242,8 @@ class _Book:
     def gate(self, rule: EdgeRule, who: Who) -> Gate:
         """Return the slots of a request under a rule."""
         tally = self.engine.recorder.tally(f"edge:{rule.label}")
-        return Gate(f"{self._start(who)}concurrency", rule.concurrency or 1, rule.lease, rule.rule, tally)
+        key = f"{self._start(who)}concurrency"
+        return Gate(key, rule.concurrency or 1, rule.lease, rule.rule, tally, rule.slots)
 
     def _start(self, who: Who) -> str:
         """Return what the keys of somebody's buckets begin with."""

@@ -15,6 +15,8 @@ _MOST_KNOWN: Final = 4096
 _HOST: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,62}(?:\.[A-Za-z0-9-]{1,63}){0,8}")
 _NOBODY: Final = frozenset({"unknown", "localhost"})
 """Names that proxies and servers write where they know nobody."""
+_LONGEST_SHOWN: Final = 64
+"""Characters of a peer in a message; an address has fewer."""
 _SCHEMED: Final = frozenset({"authorization", "proxy-authorization"})
 _BLANKS: Final = re.compile(r"[ \t]+")
 
@@ -75,9 +77,7 @@ class Clients:
         given = {str(name).lower() for name, _ in getattr(items, "items", lambda: items)()}
         there = [name for name in names if name in given]
         if not there:
-            return (
-                f"{start}, and has no field {' or '.join(names)}: the proxy adds none, or the server has taken it away"
-            )
+            return f"{start}, and has no field {' or '.join(names)}: the proxy adds none, or the server has removed it"
         return f"{start}, and {' and '.join(there)} {'name' if len(there) > 1 else 'names'} no client, or not one alone"
 
     def _of_peer(self, peer: Peer) -> str | None:
@@ -90,9 +90,11 @@ class Clients:
 
 def _shown(peer: Peer) -> str:
     """Return the other end of a connection for a message."""
+    if parse_peer(peer) == "unix":
+        return "a socket in the file system"
     end: Any = peer
-    host: Any = end[0] if isinstance(end, tuple | list) and end else end
-    return "a socket in the file system" if parse_peer(peer) == "unix" else ascii(str(host))[:80]
+    host = str(end if isinstance(end, str) or not hasattr(end, "__getitem__") else end[0])[:_LONGEST_SHOWN]
+    return host if host.isascii() and host.isprintable() else ascii(host)
 
 
 def credential_of(field: str, value: str) -> str:

@@ -21,6 +21,7 @@ from holdfast.web.paths import Paths
 from holdfast.web.requests import WebRequest
 
 _EVERYBODY: Final = "all"
+_SLOTS: Final = "concurrency"
 _UNROUTED: Final = "-"
 """Stands for the template of what no route answers: all of it is counted together, never by its path."""
 
@@ -55,6 +56,8 @@ class EdgeRule:
     header: str
     per_route: bool
     concurrency: int | None
+    slots: str
+    """What the policy of its slots is called."""
     lease: float
     rule: Rule
     exempt: Exemption
@@ -176,6 +179,7 @@ def _compile(rule: LimitRule, label: str, called: str, of_middleware: dict[str, 
         header=header_of(rule.by),
         per_route=bool(rule.per_route),
         concurrency=rule.concurrency,
+        slots=_name_of_slots(rule),
         lease=seconds(rule.lease, "lease"),
         rule=checked_rule(said["on_failure"], said["budget"], said["shadow"]),
         exempt=Exemption.of(rule.exempt, "exempt"),
@@ -192,6 +196,13 @@ def _named(quotas: tuple[Quota, ...], name: str | None) -> tuple[Quota, ...]:
         quota.named(name if alone else f"{name[:40]}-{quota.name[:39]}") if _is_unnamed(quota) else quota
         for quota in quotas
     )
+
+
+def _name_of_slots(rule: LimitRule) -> str:
+    """Return the rule's name, so that the slots of several rules can be told apart; with more if its quota has that."""
+    if rule.name is None:
+        return _SLOTS
+    return rule.name if rule.quota is None else f"{rule.name[:68]}-{_SLOTS}"
 
 
 def _is_unnamed(quota: Quota) -> bool:

@@ -127,8 +127,8 @@ def _refuse_needless(rule: EdgeRule, exempt: Exemption) -> None:
     for paths in (exempt.paths, rule.exempt.paths):
         if paths.cover(rule.paths):
             msg = (
-                f"{rule.called} limits nothing: exempt={list(paths.given)!r} takes all of its paths from it. For a quota "
-                f"instead of the general one, give that one this exempt=, as a LimitRule of its own"
+                f"{rule.called} limits nothing: exempt={list(paths.given)!r} takes all of its paths from it. "
+                f"Where it is to stand instead of quota=, give that as a LimitRule with this exempt="
             )
             raise ConfigurationError(msg)
 

@@ -39,8 +39,8 @@ class LimitRule:
     Args:
         quota: such as ``"100/minute"``, or several; None where there is only `concurrency`.
         paths: those that it is about, or patterns with ``*``, each with all below it; all, unless given.
-        methods: those that it is about, such as ``["POST"]``; all, unless given. GET is HEAD, too, which apps answer with
-            the same function.
+        methods: those that it is about, such as ``["POST"]``; all, unless given. GET is HEAD, too, which apps answer
+            with the same function.
         routes: templates, such as ``["/items/{item_id}"]``, of the routes that it is about; all, unless given.
         by: whom it counts for: ``"client"`` is the address, ``"header:x-api-key"`` the value of a field, ``"route"``
             the template, None all together; or a function of a `WebRequest` that returns text, or None for a request

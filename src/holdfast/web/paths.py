@@ -54,10 +54,8 @@ class Paths:
         self._with_below = (*given, *below)  # an app may take "/shop/7/pay/" for "/shop/7/pay"
         self._wide = _Listed(self._with_below)
         self._folded = _Listed(path.casefold() for path in self._with_below)
-        roots = [path for path in given if not path.strip("/")]
-        self._narrow = _Listed(
-            [path for path in given if path.strip("/")], roots
-        )  # who exempts "/" means the home page
+        roots = [path for path in given if not path.strip("/")]  # of those who exempt the home page
+        self._narrow = _Listed([path for path in given if path.strip("/")], roots)
 
     @classmethod
     def of(cls, given: Any, option: str) -> Paths:

@@ -26,11 +26,13 @@ class IdempotencyMiddleware:
 
     The field is that of draft-ietf-httpapi-idempotency-key-header. While the first request is worked on, others with
     its key get 409, with Retry-After; with another query, content type or body, 422. A malformed key is 400, and so is
-    none where it is required. A key counts for one client, host, method and path: nobody gets the answer of another.
+    none where it is required. A key counts for one client, host, method and path: nobody gets the answer of another
+    who is known. Who shows nothing of himself is one client with all others who do not: see `identity`.
 
     A response is collected, stored, and then sent, so that a client that leaves loses nothing. Set-Cookie, Date and
-    fields about the connection are not stored. An app that raises, or answers with 5xx, 408, 425, 429 or any error that
-    has Retry-After, frees the key; that of a process that died is free when its lease has run out.
+    fields about the connection or about limits are not stored, so leave out what logs in (`exempt`). An app that
+    raises, or answers with 5xx, 408, 425, 429 or any error that has Retry-After, frees the key; that of a process that
+    died is free when its lease has run out.
 
     Put it inside of sessions and limits, and around the app.
 

@@ -14,6 +14,8 @@ from support.django_site import Visitor, streamed, text, views
 from support.waiting import PATIENCE
 
 from django.core.exceptions import ImproperlyConfigured  # isort: skip - needs settings
+from asgiref.sync import markcoroutinefunction  # isort: skip
+from django.contrib.auth.models import AnonymousUser, User  # isort: skip
 from django.test import RequestFactory, override_settings  # isort: skip
 
 ONCE = "holdfast.django.IdempotencyMiddleware"
@@ -195,6 +197,44 @@ def test_nobody_gets_the_answer_of_another(use: Callable[..., Any], visitor: Vis
     bodies = [each.ask("post", "/page", "", idempotency_key="k").text_body for each in (visitor, other, visitor)]
     assert bodies == [b"run 1", b"run 2", b"run 1"]
     assert visitor.ask("post", "/page", "", idempotency_key="k", authorization="x").text_body == b"run 3"
+
+
+class _Users:
+    """A middleware that knows users by a field of its own, as one for keys of an API does."""
+
+    sync_capable = async_capable = True
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+        if asyncio.iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    def __call__(self, request: Any) -> Any:
+        name = request.headers.get("x-own", "")
+        request.user = User(pk=int(name)) if name else AnonymousUser()
+        return self.get_response(request)
+
+
+def test_a_user_that_was_found_outside_is_part_of_the_client(use: Callable[..., Any], visitor: Visitor) -> None:
+    """Nobody gets the answer of another user, whatever told who that is."""
+    use(f"{__name__}._Users", ONCE)
+    counting(visitor)
+    names = [{"x_own": "1"}, {"x_own": "2"}, {"x_own": "1"}, {}]
+    bodies = []
+    for name in names:
+        visitor.client.cookies.clear()
+        bodies.append(visitor.ask("post", "/page", "", idempotency_key="k", **name).text_body)
+    assert bodies == [b"run 1", b"run 2", b"run 1", b"run 3"]
+
+
+def test_one_inside_of_another(use: Callable[..., Any], visitor: Visitor) -> None:
+    """The inner one lets through what the outer one does once already, rather than wait for its own end."""
+    use(ONCE, ONCE)
+    seen = counting(visitor)
+    for _ in range(2):
+        visitor.client.cookies.clear()
+        assert visitor.ask("post", "/page", "", idempotency_key="k").text_body == b"run 1"
+    assert len(seen) == 1
 
 
 def test_options_that_cannot_work(use: Callable[..., Any]) -> None:

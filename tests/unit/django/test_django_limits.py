@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from holdfast import Layer, LockNotAcquired, RateLimited
+from holdfast import Layer, LockNotAcquired, RateLimited, _forgotten
 from holdfast.django import RateLimitMiddleware, project_layer
 from holdfast.web import LimitRule
 from support.django_site import Visitor, streamed, text, views
+from support.waiting import until
 
 import django  # isort: skip - needs settings
+from holdfast.django.responses import AsyncEnding, Ending, HeldAsyncStream, HeldStream  # isort: skip
 from django.core.asgi import get_asgi_application  # isort: skip
 from django.core.exceptions import ImproperlyConfigured  # isort: skip
 from django.http import StreamingHttpResponse  # isort: skip
@@ -129,7 +131,50 @@ def test_a_response_that_is_closed_or_forgotten_holds_nothing(use: Callable[...,
                 response.close()
             del response, pieces
             gc.collect()  # the client of the tests ties a knot around each response
-            assert Client().get("/plain").status_code == 200
+            until(lambda: Client().get("/plain").status_code == 200, "the slot is free")
+
+
+def test_a_response_that_is_collected_leaves_its_end_to_another_thread(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A destructor may run inside of any lock, or in a loop: it talks to nobody."""
+    left: list[Any] = []
+    monkeypatch.setattr(_forgotten, "leave", left.append)
+
+    async def produce() -> Any:
+        yield b"a"
+
+    ended: list[bool] = []
+    ending: Any
+    if visitor.is_async:
+        ending = AsyncEnding(lambda size: _note(ended), lambda work: None)
+        stream: Any = HeldAsyncStream(produce(), ending)
+    else:
+        ending = Ending(lambda size: ended.append(True))
+        stream = HeldStream(iter([b"a"]), ending)
+    del stream
+    gc.collect()
+    assert (len(left), ended) == (1, [])
+    left.pop()()
+    assert ended == [True]
+    assert ending.is_over
+
+
+async def _note(ended: list[bool]) -> None:
+    ended.append(True)
+
+
+def test_a_route_that_the_project_does_not_have_leaves_a_warning(
+    use: Callable[..., Any], visitor: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once; one that it has leaves none."""
+    use(LIMITS, rules=[LimitRule("9/minute", routes=["items/<int:pk>/", "/items/{pk}"], name="items")])
+    views["item"] = lambda request: text()
+    for _ in range(2):
+        assert visitor.ask("get", "/items/7/").status_code == 200
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == "holdfast"]
+    assert "LimitRule 'items' is about the route /items/{pk}," in warning
+    assert "items/<int:pk>/" in warning
 
 
 async def _ask_asgi(app: Any, path: str, *, leaves: bool = False) -> int:
