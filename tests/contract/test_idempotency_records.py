@@ -264,7 +264,7 @@ def test_who_waits_hears_of_the_end(
 
             async def end_again() -> None:
                 await colour.until(lambda: points.passed.count("once_begin!") >= 9, "all three have looked")
-                runs = [each for each in gc.get_objects() if isinstance(each, Run) and each.key == two.key]
+                runs = [each for each in gc.get_objects() if type(each) is Run and each.key == two.key]
                 (begun,) = (each for each in runs if not each.is_over)
                 await two.finish(begun)
 
