@@ -53,7 +53,7 @@ async def _endless(_: Any) -> StreamingResponse:
 def _uvicorn(app: Any) -> Iterator[int]:
     """Serve an app in a thread, and return the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=CLIENTS) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

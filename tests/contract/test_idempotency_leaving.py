@@ -56,7 +56,7 @@ class Pass(BaseHTTPMiddleware):
 def _served(app: Any) -> Iterator[tuple[int, uvicorn.Server]]:
     """Serve an app in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, lifespan="off"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

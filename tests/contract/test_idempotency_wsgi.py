@@ -203,7 +203,7 @@ def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str, monkeypatch:
         return Body(b"a" * 10, b"b", b"c")
 
     app = App(answer)
-    once = IdempotencyMiddleware(app, layer=layer, max_body=5, lease=0.2)
+    once = IdempotencyMiddleware(app, layer=layer, max_body=5, lease=1.5)
     body: Any = once(posted(KEY), started()[1])
     assert next(body) == b"a" * 10
     core, threads = layer.engine.idempotency, []

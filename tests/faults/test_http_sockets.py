@@ -160,7 +160,7 @@ def site(request: pytest.FixtureRequest, namespace: str) -> Iterator[Site]:
 
 def _uvicorn(shop: Shop, layer: Layer) -> Iterator[int]:
     app = holdfast.asgi.CacheMiddleware(shop.asgi, layer=layer)
-    config = uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", timeout_graceful_shutdown=5)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

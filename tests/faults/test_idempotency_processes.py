@@ -40,7 +40,7 @@ async def awork(number: int) -> str:
         await asyncio.sleep(0.005)
     return "of the first"
 
-awork.__name__ = "work"
+awork.__name__ = awork.__qualname__ = "work"
 once = layer.idempotent("work:{number}", lease=0.4)
 print(once(work)(1) if kind == "sync" else asyncio.run(once(awork)(1)), flush=True)
 """

@@ -7,9 +7,9 @@ import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import pytest
 
 from holdfast import Layer, LimitDecision
@@ -46,7 +46,9 @@ class Bench:
     async def prepare(self) -> None:
         """Charge something, and let the server know all scripts."""
         first = await self.limiter.hit(QUOTA, "k", cost=FIRST, budget=20)
-        hurried = replace(first.charge, rule=Rule(budget=BUDGET))  # only now: on a machine under load it may take long
+        hurried = msgspec.structs.replace(
+            first.charge, rule=Rule(budget=BUDGET)
+        )  # only now: on a machine under load it may take long
         self.first = LimitDecision(True, first.policies, False, False, FIRST, hurried)
         await self.limiter.hit(QUOTA, "second", cost=FIRST, budget=20)
         await self.limiter.hit_all([(QUOTA, "third"), (QUOTA, "fourth")], budget=20)
