@@ -35,9 +35,10 @@ def _reads(text: str) -> Any:
 @given(FIELD | FIELD.map(lambda text: f'"{text}"') | FIELD.map(lambda text: f'"a";{text}'))
 def test_keys_in_quotes_are_those_of_an_independent_reader(text: str) -> None:
     """What it reads as a String is the key, and what it does not read, or as something else, is none."""
-    found = _reads(text)
+    value = text.strip(" \t")  # as a server takes it from the field (RFC 9110, 5.5)
+    found = _reads(value)
     key = found if type(found) is str and 0 < len(found) <= 255 else None
-    assert parse_key(text.strip(" \t"), strict=True) == (key if text.strip(" \t").startswith('"') else None)
+    assert parse_key(value, strict=True) == (key if value.startswith('"') else None)
 
 
 @given(PRINTABLE)

@@ -136,7 +136,9 @@ def test_the_lists_are_sound_and_in_step(decision: LimitDecision, dialect: Diale
         assert state[left] == min(part.remaining, part.limit, LARGEST)
         assert set(state) <= {left, within}
         assert state.get(within, 1) > 0  # type: ignore[operator]
-        if part.allowed:
+        if part.allowed and part.remaining == 0 and part.reset > 2 * part.per:  # overdrawn: a period is not enough
+            assert state[within] == min(math.ceil(part.reset), LARGEST)
+        elif part.allowed:
             assert state.get(within, 1) <= math.ceil(part.per)  # type: ignore[operator]
 
 

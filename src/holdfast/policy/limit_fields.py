@@ -4,8 +4,8 @@ Rules that hold in every dialect:
 
 1. Seconds are rounded up, so that whoever waits exactly as long as a field says is admitted; a refusal never says 0.
 2. Of a policy that refuses, the window is the time to wait for this request; of any other, the time until all of its
-   quota is back, or its period if that is shorter. So Retry-After, the longest of those waits, never ends before the
-   window of a policy that refused.
+   quota is back, or its period if that is shorter, unless so much was charged that a period would not bring anything
+   back. So Retry-After, the longest of those waits, never ends before the window of a policy that refused.
 3. Retry-After is there if and only if the call was refused and waiting helps.
 4. What is left is never said to be more than the limit, though a burst may be: clients take one as a part of the
    other.
