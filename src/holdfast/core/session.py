@@ -98,6 +98,13 @@ class Session(MutableMapping[str, Any]):
         value = state.values[name] = state.decoded(name, frame)
         return value
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, or another one where there is none."""
+        try:
+            return self[name]
+        except KeyError:
+            return default
+
     def __setitem__(self, name: str, value: Any) -> None:
         state = self._open()
         if not isinstance(name, str) or not name:  # pyright: ignore[reportUnnecessaryIsInstance] - callers are often untyped

@@ -94,7 +94,11 @@ class SessionKeeping:
         Raises:
             BackendError: Redis could not be asked.
         """
-        kind, *found = await port.call(self._load_command(handle, secret))
+        try:
+            kind, *found = await port.call(self._load_command(handle, secret))
+        except BackendError as error:
+            self.failed("load", error)
+            raise
         if kind != _LOADED:
             session.found_nothing()
             session.unkept = "superseded" if kind == _SUPERSEDED else ""

@@ -19,7 +19,7 @@ from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
 from holdfast.layer import Layer
 from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
-from holdfast.policy.session_cookie import Cookie, SameSiteOption, find_cookies, parse_id
+from holdfast.policy.session_cookie import Cookie, SameSiteOption, SessionId, find_cookies, parse_id
 from holdfast.port import Port
 from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER, session_terms
 from holdfast.typing import Duration
@@ -30,6 +30,9 @@ OnSessionFailure: TypeAlias = Literal["closed", "open"]
 OnUnreadable: TypeAlias = Literal["raise", "end"]
 BEGUN: Final = "the response has begun"
 """Why a session can be changed no more."""
+_MOST_KNOWN: Final = 4096
+_LONGEST_KNOWN: Final = 1000
+"""Characters of a Cookie field that is remembered."""
 _RETRY: Final = ("Retry-After", "1")
 
 
@@ -97,6 +100,8 @@ class WebSessions:
         self._ends_unreadable = _chosen(options, "on_unreadable", "raise", "end") == "end"
         given: Any = options.get("exempt", ())
         self._exempt = (given,) if isinstance(given, str) else tuple(given)
+        self._is_strict = self.fails_closed and not self._ends_unreadable
+        self._known_fields: dict[tuple[str, str], tuple[SessionId, ...]] = {}
         self._used: tuple[Engine, SessionKeeping, Codec] | None = None
 
     def use(self) -> tuple[Engine, SessionKeeping, Codec]:
@@ -122,13 +127,30 @@ class WebSessions:
         If Redis cannot be asked, and sessions fail closed, whoever looks at the session gets that error then: a page
         that does not need it is served.
         """
-        session = Session(self.use()[2])
-        if header is not None:
-            try:
-                await self.fill(port, session.state, header, https=https)
-            except BackendError as error:
-                return Session(self.use()[2], None, partial(_bar, error))
+        _, keeping, codec = self.use()
+        session = Session(codec)
+        if header is None:
+            return session
+        ids = self._ids_in(header, self.cookie.name_for(https))
+        try:
+            if len(ids) == 1 and self._is_strict:  # nearly always; `_fill` knows the other cases as well
+                await keeping.load(port, session.state, *ids[0])
+            else:
+                await self._fill(port, session.state, ids)
+        except BackendError as error:
+            return Session(codec, None, partial(_bar, error))
         return session
+
+    def _ids_in(self, header: str, name: str) -> tuple[SessionId, ...]:
+        """Return the ids in a Cookie field that may be of ours. The same visitors come again, with the same field."""
+        found = self._known_fields.get((header, name))
+        if found is None:
+            found = tuple([each for each in map(parse_id, find_cookies(header, name)) if each is not None])
+            if len(header) <= _LONGEST_KNOWN:
+                if len(self._known_fields) >= _MOST_KNOWN:
+                    self._known_fields.clear()
+                self._known_fields[header, name] = found
+        return found
 
     def lazy(self, header: str | None, *, https: bool) -> Session:
         """Return the session of a request to blocking code, which is loaded when somebody looks at it."""
@@ -145,19 +167,17 @@ class WebSessions:
         Raises:
             BackendError: Redis could not be asked, and sessions fail closed.
         """
-        name = self.cookie.name_for(https)
+        await self._fill(port, session, self._ids_in(header or "", self.cookie.name_for(https)))
+
+    async def _fill(self, port: Port, session: SessionState, ids: tuple[SessionId, ...]) -> None:
         keeping = self.use()[1]
         superseded = False
-        for text in find_cookies(header, name):
-            found = parse_id(text)
-            if found is None:
-                continue
+        for found in ids:
             try:
                 if await keeping.load(port, session, found.handle, found.secret):
                     self._look_through(session)
                     return
-            except BackendError as error:
-                keeping.failed("load", error)
+            except BackendError:
                 if self.fails_closed:
                     raise
                 session.unkept = "unavailable"
