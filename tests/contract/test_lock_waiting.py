@@ -213,7 +213,7 @@ def test_who_stops_waiting_leaves_the_queue_at_once(
     async def scenario() -> None:
         async with Layer(topology.url, namespace=namespace) as layer:
             held = await make(layer).aacquire()
-            wait = 0.1 if end == "its time is over" else None
+            wait = 0.6 if end == "its time is over" else None  # long enough for the next one to come, too
             waiter = asyncio.create_task(make(layer, wait=wait).aacquire())
             await reached(lambda: queued(layer, kind) == 1)
             behind = asyncio.create_task(make(layer).aacquire())
