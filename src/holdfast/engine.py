@@ -29,6 +29,7 @@ from holdfast.core.lock_claims import Claim
 from holdfast.core.lock_waiting import Locks
 from holdfast.core.plan import Derivation, Plan
 from holdfast.core.records import Recorder
+from holdfast.core.sessions import SessionKeeping
 from holdfast.core.slots import Slots
 from holdfast.errors import ConfigurationError
 from holdfast.keybuilders import KeyBuilders
@@ -92,6 +93,7 @@ class Engine:
         self.asyncio = self.backend.asyncio
         self.locks = self.keeper = Locks(self.recorder, names, self.blocking)
         self.idempotency = Idempotency(self.recorder, names, self.blocking)
+        self.sessions = SessionKeeping(names, self.recorder)
         self.claims: dict[tuple[str, Terms], Claim] = {}
         """Plain locks, by their names as given and their terms."""
         self.off: ContextVar[bool] = ContextVar("holdfast_disabled", default=False)

@@ -17,7 +17,7 @@ from holdfast.codec import Codec
 from holdfast.core.session import Session
 from holdfast.core.session_index import SessionInfo
 from holdfast.core.session_state import UnreadableSession
-from holdfast.core.sessions import Saved, SessionKeeping, Terms
+from holdfast.core.sessions import Saved, Terms
 from holdfast.engine import Engine
 from holdfast.errors import ConfigurationError, SessionError
 from holdfast.policy.session_cookie import parse_id
@@ -49,8 +49,6 @@ class Sessions:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.keeping = SessionKeeping(engine.caching.names, engine.recorder)
-        """For holdfast only."""
         self._codecs: dict[str, Codec] = {}
 
     def codec(self, serializer: str = SERIALIZER) -> Codec:
@@ -99,7 +97,7 @@ class Sessions:
         session.update(data or {})
         if user is not None:
             session.log_in(user)
-        return session, await self.keeping.begin(port, session.state, codec, session_terms(idle, absolute))
+        return session, await self._engine.sessions.begin(port, session.state, codec, session_terms(idle, absolute))
 
     def open(self, cookie: str) -> Session | None:
         """Return the session of a cookie's value, and keep it for another idle time; None if there is none.
@@ -121,7 +119,7 @@ class Sessions:
         if found is None:
             return None
         session = Session(self.codec())
-        return session if await self.keeping.load(port, session.state, found.handle, found.secret) else None
+        return session if await self._engine.sessions.load(port, session.state, found.handle, found.secret) else None
 
     def save(self, session: Session) -> str | None:
         """Store what has changed of a session.
@@ -141,7 +139,7 @@ class Sessions:
         return await self._save(self._engine.asyncio, session)
 
     async def _save(self, port: Port, session: Session) -> str | None:
-        saved = await self.keeping.save(port, session.state, self.codec(), session_terms(IDLE, ABSOLUTE))
+        saved = await self._engine.sessions.save(port, session.state, self.codec(), session_terms(IDLE, ABSOLUTE))
         return _checked(saved).cookie or None
 
     def edit(self, handle: str) -> Editing:
@@ -165,11 +163,11 @@ class Sessions:
         Args:
             user: as given to `Session.log_in`.
         """
-        return drive(self.keeping.index.list(self._engine.blocking, user))
+        return drive(self._engine.sessions.index.list(self._engine.blocking, user))
 
     async def alist(self, user: str) -> builtins.list[SessionInfo]:
         """Do what `list` does, for async callers."""
-        return await self.keeping.index.list(self._engine.asyncio, user)
+        return await self._engine.sessions.index.list(self._engine.asyncio, user)
 
     def revoke(self, handle: str) -> bool:
         """End a session, whoever uses it now; say whether there was one.
@@ -177,11 +175,11 @@ class Sessions:
         Raises:
             BackendError: Redis could not be used: it may still be there.
         """
-        return drive(self.keeping.index.revoke(self._engine.blocking, _handle(handle)))
+        return drive(self._engine.sessions.index.revoke(self._engine.blocking, _handle(handle)))
 
     async def arevoke(self, handle: str) -> bool:
         """Do what `revoke` does, for async callers."""
-        return await self.keeping.index.revoke(self._engine.asyncio, _handle(handle))
+        return await self._engine.sessions.index.revoke(self._engine.asyncio, _handle(handle))
 
     def revoke_all(self, user: str, *, keep: str = "") -> int:
         """End all sessions of a user, after a change of the password say; return how many there were.
@@ -195,11 +193,11 @@ class Sessions:
         Raises:
             BackendError: Redis could not be used: some may still be there. Repeat it.
         """
-        return drive(self.keeping.index.revoke_all(self._engine.blocking, user, keep))
+        return drive(self._engine.sessions.index.revoke_all(self._engine.blocking, user, keep))
 
     async def arevoke_all(self, user: str, *, keep: str = "") -> int:
         """Do what `revoke_all` does, for async callers."""
-        return await self.keeping.index.revoke_all(self._engine.asyncio, user, keep)
+        return await self._engine.sessions.index.revoke_all(self._engine.asyncio, user, keep)
 
 
 class Editing:
@@ -231,7 +229,7 @@ class Editing:
 
     async def _load(self, port: Port) -> Session:
         session = Session(self._sessions.codec())
-        if not await self._sessions.keeping.load(port, session.state, self._handle, ""):
+        if not await self._engine.sessions.load(port, session.state, self._handle, ""):
             raise SessionError("there is no such session any more: it has ended")
         self._session = session
         return session
@@ -240,7 +238,7 @@ class Editing:
         session, self._session = self._session, None
         if session is not None:
             terms = session_terms(IDLE, ABSOLUTE)
-            _checked(await self._sessions.keeping.save(port, session.state, self._sessions.codec(), terms))
+            _checked(await self._engine.sessions.save(port, session.state, self._sessions.codec(), terms))
 
 
 def session_terms(idle: Duration, absolute: Duration, grace: Duration = GRACE, user_key: str | None = None) -> Terms:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,17 +15,11 @@ from support.http_steps import FRESH
 from support.http_world import FRONTS, Clock, Says, World, colour_of
 from support.peeking import idle, told
 from support.programs import Program
+from support.rights import rights
 from support.standalone import Standalone
 
-PAGE: Final = Path(__file__).parents[2] / "docs" / "guides" / "connecting.md"
 TAGGED: Final = (*REFRESHED, "Cache-Tag: all")
 CONFIRMED: Final = (FRESH, 'ETag: "a"')
-
-
-def rights() -> list[str]:
-    """Return the rights of the first block of the page."""
-    blocks = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    return next(block for block in blocks if "ACL SETUSER" in block).split()[3:]
 
 
 @pytest.fixture

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Final
 
 import pytest
 
 from holdfast import AlreadyRunning, Layer
 from support.programs import Program
+from support.rights import rights
 from support.standalone import Standalone
 from support.waiting import until
-
-PAGE: Final = Path(__file__).parents[2] / "docs" / "guides" / "connecting.md"
-
-
-def rights() -> list[str]:
-    """Return the rights of the page: the first block, and the one for what is done once."""
-    blocks = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    first = next(block for block in blocks if "ACL SETUSER" in block)
-    once = next(block for block in blocks if "idempotency-news" in block)
-    return [*first.split()[3:], *once.split()]
 
 
 def test_the_rights_of_the_page_suffice(program: Program) -> None:
     """Something is begun, renewed, waited for, finished, replayed, and freed."""
     with Standalone(program) as server:
-        server.ask("ACL", "SETUSER", "app", "reset", *rights())
+        server.ask("ACL", "SETUSER", "app", "reset", *rights("idempotency-news"))
         with (
             Layer(f"redis://app:secret@{server.host}:{server.port}/0", namespace="shop") as layer,
             ThreadPoolExecutor(1) as threads,

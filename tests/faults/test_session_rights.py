@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Final
 
 import pytest
 
 from holdfast import Layer
 from support.programs import Program
+from support.rights import rights
 from support.standalone import Standalone
-
-PAGE: Final = Path(__file__).parents[2] / "docs" / "guides" / "connecting.md"
-
-
-def rights() -> list[str]:
-    """Return the rights of the page: the first block, and the one for sessions."""
-    blocks = re.findall(r"```text\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-    first = next(block for block in blocks if "ACL SETUSER" in block)
-    sessions = next(block for block in blocks if "+hgetall" in block)
-    return [*first.split()[3:], *sessions.split()]
 
 
 @pytest.fixture
 def url(program: Program) -> Iterator[str]:
     """Run a server with a user who may do what the page says."""
     with Standalone(program) as server:
-        server.ask("ACL", "SETUSER", "app", "reset", *rights())
+        server.ask("ACL", "SETUSER", "app", "reset", *rights("+hgetall"))
         yield f"redis://app:secret@{server.host}:{server.port}/0"
 
 

@@ -42,10 +42,8 @@ class Bug:
 
 
 def _forgets_to_end(patch: pytest.MonkeyPatch) -> None:
-    async def end(_: SessionKeeping, port: Any, session: Any) -> bool:
-        ended = bool(session.wanted.ended)
+    async def end(_: SessionKeeping, port: Any, session: Any) -> None:
         session.wanted.ended.clear()
-        return ended
 
     patch.setattr(SessionKeeping, "_end", end)
 

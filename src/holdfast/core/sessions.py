@@ -78,7 +78,7 @@ class SessionKeeping:
         self.index = SessionIndex(names)
         self._loads: dict[tuple[str, str], Command] = {}
 
-    def failed(self, what: str, error: BackendError) -> None:
+    def _failed(self, what: str, error: BackendError) -> None:
         """Count and tell that Redis could not be used for a session."""
         self._recorder.backend_failed(self._recorder.tally("sessions"), what, error)
 
@@ -97,7 +97,7 @@ class SessionKeeping:
         try:
             kind, *found = await port.call(self._load_command(handle, secret))
         except BackendError as error:
-            self.failed("load", error)
+            self._failed("load", error)
             raise
         if kind != _LOADED:
             session.found_nothing()
@@ -133,7 +133,16 @@ class SessionKeeping:
             BackendError: Redis could not be asked: perhaps nothing was stored.
             SerializationError: a value cannot be stored; nothing was.
         """
-        ended = bool(session.wanted.ended) and await self._end(port, session)
+        try:
+            return await self._save(port, session, codec, terms)
+        except BackendError as error:
+            self._failed("save", error)
+            raise
+
+    async def _save(self, port: Port, session: SessionState, codec: Codec, terms: Terms) -> Saved:
+        ended = bool(session.wanted.ended)
+        if ended:
+            await self._end(port, session)
         _note_user(session, terms.user_key)
         if not session.known.handle:
             return await self._create(port, session, codec, terms, Saved("ended" if ended else "nothing"))
@@ -142,9 +151,8 @@ class SessionKeeping:
             return Saved("ended" if ended else "nothing")
         return await self._change(port, session, codec, terms, values)
 
-    async def _end(self, port: Port, session: SessionState) -> bool:
-        """End the sessions that an object was before; say whether there were any."""
-        ended = bool(session.wanted.ended)
+    async def _end(self, port: Port, session: SessionState) -> None:
+        """End the sessions that an object was before."""
         while session.wanted.ended:
             known = session.wanted.ended[0]
             # Whoever has loaded it may end it, even if it has a new secret since: a log-out is never lost.
@@ -152,7 +160,6 @@ class SessionKeeping:
             if gone and user[0]:
                 await self.index.leave(port, user[0].decode(), known.handle)
             session.wanted.ended.pop(0)
-        return ended
 
     async def begin(self, port: Port, session: SessionState, codec: Codec, terms: Terms) -> str:
         """Store a new session, whatever is in it, and return the value of its cookie."""

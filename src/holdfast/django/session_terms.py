@@ -65,4 +65,4 @@ def _make(engine: Engine, given: dict[str, Any]) -> SessionTerms:
     except ConfigurationError as error:
         msg = f"sessions cannot be set up: {error}"
         raise ImproperlyConfigured(msg) from error
-    return SessionTerms(engine, SessionKeeping(engine.caching.names, engine.recorder), codec, times)
+    return SessionTerms(engine, engine.sessions, codec, times)

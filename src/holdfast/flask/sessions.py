@@ -133,7 +133,7 @@ class HoldfastSessionInterface(SessionInterface):
         sessions = self._sessions(app)
         if sessions.is_exempt(request.path):
             return None
-        engine, _, codec = sessions.use()
+        engine, codec = sessions.use()
         header, https = request.headers.get("Cookie"), request.is_secure
 
         def load(state: SessionState) -> None:

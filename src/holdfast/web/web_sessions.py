@@ -12,7 +12,7 @@ from holdfast._calls import drive
 from holdfast.codec import Codec
 from holdfast.core.session import Session
 from holdfast.core.session_state import SessionState, UnreadableSession
-from holdfast.core.sessions import Saved, SessionKeeping
+from holdfast.core.sessions import Saved
 from holdfast.defaults import engine_of
 from holdfast.engine import Engine
 from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
@@ -23,7 +23,7 @@ from holdfast.policy.session_cookie import Cookie, SameSiteOption, SessionId, fi
 from holdfast.port import Port
 from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER, session_terms
 from holdfast.typing import Duration
-from holdfast.web.http_private import is_private
+from holdfast.web.paths import Paths
 from holdfast.web.problems import plain_problem
 
 OnSessionFailure: TypeAlias = Literal["closed", "open"]
@@ -98,23 +98,21 @@ class WebSessions:
         check_names(serializer=self._serializer or None)  # no name is none, too
         self.fails_closed = _chosen(options, "on_failure", "closed", "open") == "closed"
         self._ends_unreadable = _chosen(options, "on_unreadable", "raise", "end") == "end"
-        given: Any = options.get("exempt", ())
-        self._exempt = (given,) if isinstance(given, str) else tuple(given)
-        self._is_strict = self.fails_closed and not self._ends_unreadable
+        self._exempt = Paths.of(options.get("exempt", ()), "exempt")
         self._known_fields: dict[tuple[str, str], tuple[SessionId, ...]] = {}
-        self._used: tuple[Engine, SessionKeeping, Codec] | None = None
+        self._used: tuple[Engine, Codec] | None = None
 
-    def use(self) -> tuple[Engine, SessionKeeping, Codec]:
-        """Return what sessions are kept with now: that of the layer, or of the default one of the moment."""
+    def use(self) -> tuple[Engine, Codec]:
+        """Return what sessions are kept with now: in the layer, or in the default one of the moment."""
         engine, used = self._find_engine(), self._used
         if used is None or used[0] is not engine:
             codec = engine.codec(self._serializer, None, Any)
-            used = self._used = engine, SessionKeeping(engine.caching.names, engine.recorder), codec
+            used = self._used = engine, codec
         return used
 
     def is_exempt(self, path: str) -> bool:
         """Say whether the requests of a path have no session."""
-        return bool(self._exempt) and is_private(path, self._exempt)
+        return bool(self._exempt) and self._exempt.are_certainly(path)
 
     async def open(self, port: Port, header: str | None, *, https: bool) -> Session:
         """Return the session of a request: that of its cookie, or a new one that is not stored yet.
@@ -127,16 +125,12 @@ class WebSessions:
         If Redis cannot be asked, and sessions fail closed, whoever looks at the session gets that error then: a page
         that does not need it is served.
         """
-        _, keeping, codec = self.use()
+        codec = self.use()[1]
         session = Session(codec)
         if header is None:
             return session
-        ids = self._ids_in(header, self.cookie.name_for(https))
         try:
-            if len(ids) == 1 and self._is_strict:  # nearly always; `_fill` knows the other cases as well
-                await keeping.load(port, session.state, *ids[0])
-            else:
-                await self._fill(port, session.state, ids)
+            await self.fill(port, session.state, header, https=https)
         except BackendError as error:
             return Session(codec, None, partial(_bar, error))
         return session
@@ -154,7 +148,7 @@ class WebSessions:
 
     def lazy(self, header: str | None, *, https: bool) -> Session:
         """Return the session of a request to blocking code, which is loaded when somebody looks at it."""
-        engine, _, codec = self.use()
+        engine, codec = self.use()
 
         def load(state: SessionState) -> None:
             drive(self.fill(engine.blocking, state, header, https=https))
@@ -167,14 +161,11 @@ class WebSessions:
         Raises:
             BackendError: Redis could not be asked, and sessions fail closed.
         """
-        await self._fill(port, session, self._ids_in(header or "", self.cookie.name_for(https)))
-
-    async def _fill(self, port: Port, session: SessionState, ids: tuple[SessionId, ...]) -> None:
-        keeping = self.use()[1]
+        keeping = self.use()[0].sessions
         superseded = False
-        for found in ids:
+        for found in self._ids_in(header or "", self.cookie.name_for(https)):
             try:
-                if await keeping.load(port, session, found.handle, found.secret):
+                if await keeping.load(port, session, *found):
                     self._look_through(session)
                     return
             except BackendError:
@@ -218,12 +209,12 @@ class WebSessions:
         unchanged = self.finished(session)
         if unchanged is not None:
             return unchanged
-        _, keeping, codec = self.use()
+        engine, codec = self.use()
+        keeping = engine.sessions
         had = bool(session.known.handle or session.wanted.ended)
         try:
             saved = await keeping.save(port, session, codec, self.terms)
-        except BackendError as error:
-            keeping.failed("save", error)
+        except BackendError:
             if self.fails_closed:
                 raise
             ends = bool(session.wanted.ended)  # then at least the browser forgets it
