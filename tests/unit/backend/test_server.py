@@ -146,8 +146,6 @@ def test_other_refusals_are_replies(ask: Ask) -> None:
 def test_failures_in_a_row_open_the_breaker_once(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     """After three failures calls are refused in microseconds without touching the link; one event tells it."""
     monkeypatch.setattr("holdfast.backend.breaker.FIRST_PAUSE", 60.0)  # no probe, though this process stand still
-        "holdfast.backend.breaker.FIRST_PAUSE", 60.0
-    )  # no probe, however long this process stands still
     server, link, _, events = make(*[broken("refused", sent=False)] * THRESHOLD)
     for _ in range(THRESHOLD):
         with pytest.raises(WireBroken):
