@@ -203,7 +203,7 @@ def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str, monkeypatch:
         return Body(b"a" * 10, b"b", b"c")
 
     app = App(answer)
-    once = IdempotencyMiddleware(app, layer=layer, max_body=5, lease=1.5)
+    once = IdempotencyMiddleware(app, layer=layer, max_body=5)
     body: Any = once(posted(KEY), started()[1])
     assert next(body) == b"a" * 10
     core, threads = layer.engine.idempotency, []
@@ -225,6 +225,23 @@ def test_a_client_that_leaves_a_long_answer(layer: Layer, way: str, monkeypatch:
     gc.collect()
     until(lambda: b"result-not-kept" in post_wsgi(once, KEY).body, "it is noted")
     assert (threading.current_thread() in threads, len(threads), app.runs) == (False, 1, 1)
+
+
+def test_a_long_failure_that_is_dropped(layer: Layer) -> None:
+    """It came to nothing: its key is free at once, and not when its lease has run out."""
+
+    def answer(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("503 Service Unavailable" if app.runs == 1 else "200 OK", [])
+        return Body(b"a" * 10, b"b")
+
+    app = App(answer)
+    once = IdempotencyMiddleware(app, layer=layer, max_body=5, lease="10m")
+    body: Any = once(posted(KEY), started()[1])
+    assert next(body) == b"a" * 10
+    assert post_wsgi(once, KEY).status == 409
+    del body
+    until(lambda: post_wsgi(once, KEY).status == 200, "the key is free")
+    assert app.runs == 2
 
 
 class Slow(io.BytesIO):

@@ -46,7 +46,8 @@ class IdempotencyMiddleware:
             header: the field with the key.
             required: paths, with all below them, or patterns, where a request without a key is refused; True is
                 everywhere.
-            exempt: paths, with all below them, or patterns, that are left alone: those of long streams, say.
+            exempt: paths, each with all below it (but ``"/"`` is that alone), or patterns, that are left alone: those
+                of long streams, say.
             ttl: how long an answer is kept (24 hours).
             lease: how long the key of a process that died stays taken (30 s).
             wait: how long a request waits for the first one before it gets 409 (0).

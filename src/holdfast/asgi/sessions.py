@@ -56,7 +56,8 @@ class SessionMiddleware:
                 not stored (``"open"``).
             on_unreadable: if a value cannot be read, raise `SessionError` to whoever reads it (``"raise"``), or end
                 the session (``"end"``).
-            exempt: paths, with all below them, or patterns with ``*``, that have no session.
+            exempt: paths, each with all below it (but ``"/"`` is that alone), or patterns with ``*``, that have no
+                session.
 
     Raises:
         ConfigurationError: an option cannot work; the message names it.

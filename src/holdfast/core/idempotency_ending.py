@@ -48,8 +48,7 @@ class Endings:
         """
         self.recorder = recorder
         self.names = names
-        self._keeper = keeper
-        self.runs = Runs(keeper, self._finish_forgotten)
+        self.runs = Runs(keeper)
         self.leaving = Leaving(recorder, lambda key, token: scripts.free(key, token=token, news=names.once_news(key)))
         self._late = 0
         """How many results wait for Redis."""
@@ -90,20 +89,6 @@ class Endings:
         """Do what `finish` does for a caller who was cancelled or interrupted: here and now, or soon in its loop."""
         if self.runs.end(run):
             self._send_at_last(port, run, self._finishing(run, result, ttl))
-
-    def forget(self, run: Run, ttl: float) -> None:
-        """Have noted soon, from a destructor, that a run is done, and that nothing of its result is kept.
-
-        Args:
-            run: whose result nobody takes any more.
-            ttl: seconds.
-        """
-        self.runs.forget(run, ttl)
-
-    async def _finish_forgotten(self, run: Run, ttl: float) -> None:
-        if not run.is_over:
-            self.unkept(run, "too long")
-            await self.finish(self._keeper, run, b"", ttl)
 
     def _finishing(self, run: Run, result: bytes, ttl: float) -> Command:
         news = self.names.once_news(run.key)

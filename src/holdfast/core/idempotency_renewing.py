@@ -6,8 +6,7 @@ one is not stopped: what it does cannot be undone from here. Its result is refus
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -51,24 +50,15 @@ class Run:
 class Runs:
     """What is at work in this process, for one layer."""
 
-    def __init__(self, port: Port, finish: Callable[[Run, float], Awaitable[object]]) -> None:
-        """Set it up.
-
-        Args:
-            port: the blocking one.
-            finish: notes a run as done whose result is not kept, for so many seconds.
-        """
+    def __init__(self, port: Port) -> None:
+        """Set it up over the blocking port."""
         self._port = port
-        self._finish = finish
-        self._forgotten: deque[tuple[Run, float]] = deque()
-        """What `forget` was told."""
         self._renewals = Renewals[Run]()
         self._patience = _USUAL
 
     def after_fork(self) -> None:
         """In a child process: what runs is the parent's."""
         self._renewals.after_fork()
-        self._forgotten.clear()
 
     def note_pace(self, took: float) -> None:
         """Note how many seconds it took to begin: who is far from Redis must be patient later, too."""
@@ -89,19 +79,9 @@ class Runs:
         self._renewals.remove(run)
         return True
 
-    def forget(self, run: Run, ttl: float) -> None:
-        """Have a run noted as done for `ttl` seconds, soon.
-
-        For destructors, which run anywhere, also where locks are held: it takes none. If nobody comes for it, the lease
-        decides.
-        """
-        self._forgotten.append((run, ttl))
-
     async def _renew_all(self, seconds: float) -> bool:
         """Renew what is due; say whether to come again."""
         try:
-            while self._forgotten:
-                await self._finish(*self._forgotten.popleft())
             now = self._port.monotonic()
             due = [run for run in self._renewals.of_length(seconds) if now >= run.renew_at and not run.is_over]
             for chunk in chunks(due):

@@ -228,15 +228,6 @@ class WebRun:
         self.engine.idempotency.unkept(self.run, "too long")
         await self.engine.idempotency.finish(self.port, self.run, b"", rules.ttl)
 
-    def forget(self, status: int) -> None:
-        """Have noted soon what `finish_unkept` notes now: for destructors, which may wait for nothing.
-
-        A response that came to nothing leaves its key to the lease.
-        """
-        rules = self.idempotency.rules
-        if self.run is not None and is_outcome(status, keep_errors=rules.keep_errors):
-            self.engine.idempotency.forget(self.run, rules.ttl)
-
     async def free(self) -> None:
         """Let the next request with this key run: this one came to nothing."""
         if self.run is not None:

@@ -1,4 +1,4 @@
-"""Which paths a rule means: for limits, where who writes a path in another way must gain nothing.
+"""Which paths a limit or an exemption means: whoever writes a path in another way must gain nothing.
 
 An app may read a path in other ways than a middleware does. So what a rule limits, it limits by any reading of the
 path, and what is exempt is so only where there is no other reading. For the same reason what is limited is so with all

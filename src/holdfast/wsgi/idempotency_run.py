@@ -7,9 +7,9 @@ streaming    it is too long to keep: what was collected was sent, the rest passe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from typing import Any
 
+from holdfast import _forgotten
 from holdfast._calls import drive
 from holdfast.policy.http.fields import Pairs
 from holdfast.policy.idempotency import declared_length
@@ -125,10 +125,6 @@ class CollectedRun:
         """Note that a response was given that is not kept."""
         drive(self._run.finish_unkept(self.status, self._fields))
 
-    def forget(self) -> None:
-        """Have noted soon what `finish` notes now: nobody takes the rest of the response."""
-        self._run.forget(self.status)
-
     def fail(self, error: BaseException) -> None:
         """Let the next request run: the app has raised."""
         if isinstance(error, Exception):
@@ -151,6 +147,7 @@ class StreamedBody:
         self._chunks = chunks
         self._first: bytes | None = run.collected()
         self._is_over = False
+        _forgotten.expect()
 
     def __iter__(self) -> StreamedBody:
         return self
@@ -182,8 +179,10 @@ class StreamedBody:
             self._end()
 
     def __del__(self) -> None:
-        """Leave word of a body that its server has dropped: its app has answered, and shall not do so again."""
+        """Have noted what a server has dropped: its app has answered, and shall not do so again.
+
+        Not here: this may be called inside of any lock of this thread, which what talks to Redis may need.
+        """
         if not self._is_over:
             self._is_over = True
-            with suppress(Exception):  # the interpreter may be about to end
-                self._run.forget()
+            _forgotten.leave(self._run.finish)
