@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Host, Mount, Route, Router, WebSocketRoute
@@ -206,6 +206,7 @@ def _policies(names: list[str]) -> Any:
     return st.tuples(*made)
 
 
+@example((PolicyDecision("concurrency", True, 1, 0, 0.5, 0.0, math.inf),), True, False, False, "draft-11")
 @given(
     st.lists(st.sampled_from(["per-minute", "per-hour", "concurrency"]), min_size=1, max_size=4).flatmap(_policies),
     st.booleans(),

@@ -26,7 +26,6 @@ class _Known(NamedTuple):
     """The field that tells the policies."""
     raw_rules: tuple[bytes, bytes]
     """The same as ASGI has it."""
-    raw_start: bytes
     starts: tuple[str, ...]
     """What each of them begins with in the other field."""
 
@@ -37,7 +36,6 @@ class FieldWriter:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect: Dialect = dialect
         self._left, self._within = _PARAMETERS.get(dialect, ("", ""))
-        self._raw_within = self._within.encode()
         self._known: dict[tuple[object, ...], _Known] = {}
 
     def write(self, decision: LimitDecision) -> Pairs:
@@ -50,13 +48,6 @@ class FieldWriter:
 
     def write_raw(self, decision: LimitDecision) -> RawPairs:
         """Return them as ASGI has them."""
-        policies = decision.policies
-        if len(policies) == 1 and decision.allowed and not (decision.degraded or decision.shadow):
-            policy = policies[0]
-            known = self._known.get((policy.name, policy.limit, policy.per))
-            left, wait = policy.remaining, math.ceil(policy.reset)
-            if known is not None and left <= policy.limit and 0 < wait <= policy.per:
-                return known.raw_rules, (b"ratelimit", b"%b%d;%b=%d" % (known.raw_start, left, self._raw_within, wait))
         known = self._find(decision)
         states = None if known is None else self._states(decision, known)
         if known is None or states is None:
@@ -96,9 +87,7 @@ class FieldWriter:
         rules, states = decision.headers(self._dialect)
         mark = f";{self._left}="
         starts = tuple(state[: state.rindex(mark) + len(mark)] for state in states[1].split(", "))
-        known = _Known(
-            rules, (rules[0].lower().encode("ascii"), rules[1].encode("ascii")), starts[0].encode("ascii"), starts
-        )
+        known = _Known(rules, (rules[0].lower().encode("ascii"), rules[1].encode("ascii")), starts)
         if len(self._known) < _MOST_KNOWN:
             self._known[said] = known
         return known
