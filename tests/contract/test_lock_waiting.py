@@ -66,7 +66,7 @@ def test_who_waits_gets_it_without_a_word(
         ):
             deafen(layer)
             clock = layer.engine.blocking.monotonic
-            held = await colour.of(make(other, lease=0.2)).acquire()
+            held = await colour.of(make(other, lease=0.6)).acquire()
             die(other, held)
             began = clock()
 
