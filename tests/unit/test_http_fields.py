@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from holdfast.policy.http.fields import HOP_BY_HOP, Fields, is_sound, is_token, members, storable
+from holdfast.policy.http.fields import HOP_BY_HOP, Fields, declared_length, is_sound, is_token, members, storable
 
 unhurried = settings(deadline=None)  # a busy machine is no failure
 ODD = st.text(st.sampled_from('a=1,"\\ \t;') | st.characters(), max_size=40)
@@ -196,3 +196,10 @@ def test_any_fields_are_read_and_sifted(pairs: list[tuple[str, str]]) -> None:
     for name, _ in pairs:
         assert fields.get(name.lower()) == ", ".join(fields.lines(name.lower()))
         assert name.lower() in fields
+
+
+def test_lengths() -> None:
+    """Only a plain number says how long a body is."""
+    for value, length in (("12", 12), (" 3 ", 3), ("-1", None), ("x", None), ("\u00b2", None), ("", None)):
+        assert declared_length((("content-LENGTH", value),)) == length
+    assert declared_length(()) is None

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from holdfast.policy.http.dictionary import parse_item
 from holdfast.policy.idempotency import (
-    declared_length,
     fingerprint_of,
     is_outcome,
     kept_fields,
@@ -119,13 +118,6 @@ def test_failures_that_say_when_to_try_again() -> None:
         True,
     ] + 3 * [False]
     assert is_outcome(503, later, keep_errors=True)
-
-
-def test_lengths() -> None:
-    """Only a plain number says how long a body is."""
-    for value, length in (("12", 12), (" 3 ", 3), ("-1", None), ("x", None), ("\u00b2", None), ("", None)):
-        assert declared_length((("content-LENGTH", value),)) == length
-    assert declared_length(()) is None
 
 
 def test_cookies() -> None:

@@ -14,8 +14,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
-from holdfast.policy.http.fields import Pairs
-from holdfast.policy.idempotency import declared_length
+from holdfast.policy.http.fields import Pairs, declared_length
 from holdfast.web.idempotency import WebRun
 
 Message: TypeAlias = dict[str, Any]

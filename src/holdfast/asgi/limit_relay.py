@@ -21,7 +21,7 @@ def add_fields(message: Message, fields: RawPairs) -> Message:
     """Return the head of a response with fields about limits, unless the app has set such fields itself."""
     raw: RawFields = [*message.get("headers", ())]  # any iterable, perhaps one that can be read only once
     for name, _ in raw:
-        if name[0] in _INITIALS and name.lower().startswith(_STARTS):
+        if name[:1] in _INITIALS and name.lower().startswith(_STARTS):
             return {**message, "headers": raw}
     raw += fields
     return {**message, "headers": raw}
@@ -33,14 +33,7 @@ def field_adder(send: Send, fields: RawPairs) -> Send:
         return send
 
     def relay(message: Message) -> Awaitable[None]:
-        if message["type"] != "http.response.start":
-            return send(message)
-        raw = [*message.get("headers", ())]
-        for name, _ in raw:
-            if name[0] in _INITIALS and name.lower().startswith(_STARTS):
-                return send({**message, "headers": raw})
-        raw += fields
-        return send({**message, "headers": raw})
+        return send(add_fields(message, fields) if message["type"] == "http.response.start" else message)
 
     return relay
 

@@ -46,23 +46,9 @@ class IdempotencyMiddleware(TwoColoured):
 
     def respond(self, request: Any) -> Any:
         """Answer a request as before, or let the project answer."""
-        asked = self._idempotency.examine(DjangoRequest(request), _outer_of(request))
-        if asked is None:
-            return self.get_response(request)
-        if isinstance(asked, Answer):
-            return response_of(asked)
-        body = self._body_of(request)
-        if isinstance(body, Answer):
-            return response_of(body)
-        try:
-            if _has_our_session(request):
-                request.session.load_once()
-        except BackendError:  # nobody can tell whose request it is
-            return response_of(self._idempotency.refusal("unavailable"))
-        run = drive(self._idempotency.begin(asked, body))
-        if isinstance(run, Answer):
-            return response_of(run)
-        request.holdfast_idempotency = run.info
+        run = drive(self._begin(request))
+        if not isinstance(run, WebRun):
+            return self.get_response(request) if run is None else response_of(run)
         try:
             response = self.get_response(request)
             _keep(run, response)
@@ -76,23 +62,9 @@ class IdempotencyMiddleware(TwoColoured):
 
     async def arespond(self, request: Any) -> Any:
         """Do what `respond` does, for an event loop."""
-        asked = self._idempotency.examine(DjangoRequest(request), _outer_of(request))
-        if asked is None:
-            return await self.get_response(request)
-        if isinstance(asked, Answer):
-            return response_of(asked)
-        body = self._body_of(request)
-        if isinstance(body, Answer):
-            return response_of(body)
-        try:
-            if _has_our_session(request):
-                await request.session.aload_once()
-        except BackendError:
-            return response_of(self._idempotency.refusal("unavailable"))
-        run = await self._idempotency.begin(asked, body)
-        if isinstance(run, Answer):
-            return response_of(run)
-        request.holdfast_idempotency = run.info
+        run = await self._begin(request)
+        if not isinstance(run, WebRun):
+            return await self.get_response(request) if run is None else response_of(run)
         try:
             response = await self.get_response(request)
             await _akeep(run, response)
@@ -104,11 +76,38 @@ class IdempotencyMiddleware(TwoColoured):
             raise
         return response
 
+    async def _begin(self, request: Any) -> WebRun | Answer | None:
+        """Begin what is to be done once; or return the answer without doing it, or None for any other request."""
+        asked = self._idempotency.examine(DjangoRequest(request), _outer_of(request))
+        if asked is None or isinstance(asked, Answer):
+            return asked
+        body = self._body_of(request)
+        if isinstance(body, Answer):
+            return body
+        try:
+            await self._load_session(request)
+        except BackendError:  # nobody can tell whose request it is
+            return self._idempotency.refusal("unavailable")
+        run = await self._idempotency.begin(asked, body)
+        if isinstance(run, WebRun):
+            request.holdfast_idempotency = run.info
+        return run
+
+    async def _load_session(self, request: Any) -> None:
+        """Load the session, if it is one of ours: then it says whose the request is."""
+        session: Any = getattr(request, "session", None)
+        if not hasattr(session, "load_once"):
+            return
+        if self.is_async:
+            await session.aload_once()
+        else:
+            session.load_once()
+
     def _body_of(self, request: Any) -> bytes | Answer:
         """Return the body of a request, which a view can read again, or the answer to one that is too long."""
         most = self._idempotency.rules.max_body
         declared = request.META.get("CONTENT_LENGTH") or "0"
-        if declared.isdigit() and int(declared) > most:
+        if declared.isdecimal() and int(declared) > most:
             return self._idempotency.refusal("body-too-large")
         try:
             body: bytes = request.body
@@ -126,11 +125,6 @@ def _outer_of(request: Any) -> Any:
     """Return what a middleware that does requests once has left, outside of the project or in it."""
     around = getattr(request, "scope", None) or request.META
     return getattr(request, "holdfast_idempotency", None) or around.get("holdfast.idempotency")
-
-
-def _has_our_session(request: Any) -> bool:
-    """Say whether there is a session that says, once it is loaded, whose the request is."""
-    return hasattr(getattr(request, "session", None), "load_once")
 
 
 def _keep(run: WebRun, response: Any) -> None:

@@ -170,17 +170,17 @@ class HoldfastSessionInterface(SessionInterface):
     def _sessions(self, app: Flask) -> WebSessions:
         """Return the sessions of the app's settings, which may change while it is set up."""
         config: Any = app.config
-        path, same_site = self.get_cookie_path(app), self.get_cookie_samesite(app)
+        name, domain, path = self.get_cookie_name(app), self.get_cookie_domain(app), self.get_cookie_path(app)
+        secure, same_site = self.get_cookie_secure(app), self.get_cookie_samesite(app)
         partitioned = config.get("SESSION_COOKIE_PARTITIONED", False)  # since Flask 3.1
-        name = self.get_cookie_name(app)
-        said = name, self.get_cookie_domain(app), path, self.get_cookie_secure(app), same_site, partitioned
+        said = name, domain, path, secure, same_site, partitioned
         found = self._made.get(said)
         if found is None:
             options: dict[str, Any] = {
                 "cookie": None if name == "session" else name,
-                "domain": self.get_cookie_domain(app) or None,
+                "domain": domain or None,
                 "path": path or "/",
-                "secure": self.get_cookie_secure(app) or None,
+                "secure": secure or None,
                 "same_site": (same_site or "lax").lower(),
                 "partitioned": bool(partitioned),
             }

@@ -122,13 +122,5 @@ def kept_fields(pairs: Pairs) -> Pairs:
     return tuple([pair for pair in storable(Fields(pairs)) if pair[0].lower() not in _UNKEPT])
 
 
-def declared_length(pairs: Pairs) -> int | None:
-    """Return how many bytes a body has by its Content-Length; None if that does not say."""
-    for name, value in pairs:
-        if name.lower() == "content-length" and value.strip().isascii() and value.strip().isdigit():
-            return int(value)
-    return None
-
-
 REPLAYED: Final[Pair] = ("Idempotency-Replayed", "true")
 """What a response has that was made for an earlier request."""

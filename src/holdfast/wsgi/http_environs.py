@@ -13,16 +13,18 @@ from holdfast.web.http_requests import UNQUOTED, UNUSUAL, Keying, Places
 
 Environ: TypeAlias = dict[str, Any]
 
-
-_APART: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
-
-
-def _variable(name: str) -> str:
-    return _APART.get(name) or "HTTP_" + name.upper().replace("-", "_")
+APART: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
+"""Where an environ has the fields that CGI has put apart."""
 
 
-_UNUSUAL: Final = frozenset(map(_variable, UNUSUAL))
-_CONDITIONAL: Final = frozenset(map(_variable, CONDITIONAL))
+def variable(name: str) -> str:
+    """Return where an environ has a field, named in lower case (RFC 3875, 4.1)."""
+    plain = name.upper().replace("-", "_")
+    return plain if plain in APART else f"HTTP_{plain}"
+
+
+_UNUSUAL: Final = frozenset(map(variable, UNUSUAL))
+_CONDITIONAL: Final = frozenset(map(variable, CONDITIONAL))
 
 
 class EnvironFields:
@@ -35,7 +37,7 @@ class EnvironFields:
 
     def get(self, name: str, /) -> str | None:
         """Return the lines of a field, named in lower case, joined; None if it is absent."""
-        value = self._environ.get(_variable(name))
+        value = self._environ.get(variable(name))
         return value if value is None else str(value)
 
 
@@ -85,7 +87,7 @@ def relayed(environ: Environ, conditions: Pairs | None) -> Environ:
     if conditions is None:
         return environ
     changed = {name: value for name, value in environ.items() if name not in _CONDITIONAL}
-    changed.update((_variable(name), value) for name, value in conditions)
+    changed.update((variable(name), value) for name, value in conditions)
     return changed
 
 

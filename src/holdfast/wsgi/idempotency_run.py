@@ -11,8 +11,7 @@ from typing import Any
 
 from holdfast import _forgotten
 from holdfast._calls import drive
-from holdfast.policy.http.fields import Pairs
-from holdfast.policy.idempotency import declared_length
+from holdfast.policy.http.fields import Pairs, declared_length
 from holdfast.web.idempotency import WebRun
 from holdfast.wsgi.http_environs import Environ
 from holdfast.wsgi.http_run import App, StartResponse, close_body

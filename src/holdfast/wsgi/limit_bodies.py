@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from holdfast import _forgotten
-from holdfast.policy.http.fields import Pairs
+from holdfast.policy.http.fields import Pairs, declared_length
 from holdfast.web.limit_admission import Admission
 from holdfast.web.limit_answers import STARTS
 from holdfast.wsgi.http_environs import Environ
@@ -31,7 +31,7 @@ class HeldRun:
         self._status: int | None = None
         self._pairs: Pairs = ()
         self._size = 0
-        self._declared = -1
+        self._declared: int | None = None
         self.is_over = False
         """Whether everything was given back and charged."""
 
@@ -58,8 +58,7 @@ class HeldRun:
         finally:
             exc_info = None
         self._status, self._pairs = int(status[:3]), tuple(told)
-        lengths = [value for name, value in told if name.lower() == "content-length" and value.isdigit()]
-        self._declared = int(lengths[0]) if lengths else -1
+        self._declared = declared_length(self._pairs)
         return self.write
 
     def write(self, data: bytes) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from holdfast.web.addresses import Peer
 from holdfast.web.requests import WebRequest
-
-_APART: Final = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+from holdfast.wsgi.http_environs import APART, variable
 
 
 class EnvironRequest(WebRequest):
@@ -49,8 +48,7 @@ class EnvironRequest(WebRequest):
 
     def get(self, name: str) -> str | None:
         """Return a field by its name, as the server joined its lines."""
-        lower = name.lower()
-        value = self.raw.get(_APART.get(lower) or "HTTP_" + lower.upper().replace("-", "_"))
+        value = self.raw.get(variable(name.lower()))
         return None if value is None else str(value)
 
     def pairs(self) -> Iterator[tuple[str, str]]:
@@ -58,6 +56,8 @@ class EnvironRequest(WebRequest):
         for name, value in self.raw.items():
             if name.startswith("HTTP_"):
                 yield name[5:].replace("_", "-").lower(), str(value)
+            elif name in APART and value:
+                yield name.replace("_", "-").lower(), str(value)
 
     def find(self, name: str) -> Any:
         """Return what an outer middleware has left in the environ, under ``holdfast.<name>``."""

@@ -128,6 +128,14 @@ def storable(fields: Fields) -> Pairs:
     return tuple([pair for pair in fields.pairs if _lasts(pair[0].lower(), unkept) and is_sound(*pair)])
 
 
+def declared_length(pairs: Pairs) -> int | None:
+    """Return how many bytes a body has by its Content-Length; None if that does not say."""
+    for name, value in pairs:
+        if name.lower() == "content-length" and value.strip().isascii() and value.strip().isdigit():
+            return int(value)
+    return None
+
+
 def _lasts(name: str, unkept: frozenset[str]) -> bool:
     """Say whether a field, named in lower case, means the same in an answer to another request."""
     return name not in unkept and name != "ratelimit" and not name.startswith(_OF_LIMITS)
