@@ -32,7 +32,7 @@ from holdfast.policy.frame import (
 )
 from holdfast.policy.roundtrip import difference
 from holdfast.policy.stamps import Stamp
-from holdfast.serializers import Serializers, compile_for, needs_signature
+from holdfast.serializers import Serializers, compile_for, is_steady, needs_signature
 
 __all__ = ["NOT_PLAIN", "Codec", "Facts", "parse_secrets"]
 
@@ -43,7 +43,6 @@ _NO_COPIES: Final = object()
 """Instead of a copier, where every caller has to decode."""
 _LARGEST_HELD: Final = 16 * 1024
 """Bytes of an entry that may be held until the next one is read."""
-_STEADY: Final = frozenset({"json", "msgpack", "tagged"})
 NOT_PLAIN: Final = object()
 """What `Codec.quick` gives for an entry that it leaves to `Codec.open`."""
 
@@ -87,6 +86,7 @@ class Codec:
         "_compression",
         "_compressor",
         "_dumps",
+        "_is_steady",
         "_kind",
         "_loads",
         "_name",
@@ -115,6 +115,7 @@ class Codec:
             msg = f"serializer={name!r} runs what it reads: give the layer a secret=, so that its entries are signed"
             raise ConfigurationError(msg)
         self._dumps, self._loads = compile_for(serializer, kind)
+        self._is_steady = is_steady(serializer)
         self._compressor = None if compression is None else compressor(compression)
         self._compression = compression or ""
         self._name = name
@@ -146,16 +147,6 @@ class Codec:
         """
         payload = self._serialize(key, value)
         return self._seal(key, payload, facts), self._check(key, value, payload)
-
-    def encode_surely(self, key: str, value: object, **facts: Unpack[Facts]) -> bytes:
-        """Return a value as the bytes to store; what its serializer does not keep by its own rules is looked at.
-
-        Raises:
-            SerializationError: the serializer cannot store it, or would not give it back.
-        """
-        if self._name == "tagged":  # it refuses whatever it would change
-            return self.encode(key, value, **facts)
-        return self.encode_checked(key, value, **facts)[0]
 
     def copy_checked(self, key: str, value: object) -> Any:
         """Return the copy that `encode_checked` would give, for a value that is not going to be stored."""
@@ -228,9 +219,9 @@ class Codec:
     def holds(self, raw: bytes, value: object) -> bool | None:
         """Say whether a frame holds a value, by its encoding; None if that cannot be told without decoding.
 
-        The encodings of JSON and MessagePack are always the same for the same value, those of others need not be.
+        Only some serializers always write the same value as the same bytes, see `is_steady`.
         """
-        if self._name not in _STEADY or not is_frame(raw):
+        if not self._is_steady or not is_frame(raw):
             return None
         start = own_payload_start(raw, self._name)
         if not start:

@@ -22,7 +22,7 @@ from holdfast._typed import Compiled
 from holdfast.errors import ConfigurationError
 from holdfast.typing import Serializer
 
-__all__ = ["GROUP", "Compiled", "Serializers", "compile_for", "needs_signature", "return_kind"]
+__all__ = ["GROUP", "Compiled", "Serializers", "compile_for", "is_steady", "needs_signature", "return_kind"]
 
 GROUP: Final = "holdfast.serializers"
 """The entry-point group through which packages offer serializers."""
@@ -122,6 +122,11 @@ def compile_for(serializer: Serializer, kind: Any) -> Compiled:
 def needs_signature(name: str, serializer: Serializer) -> bool:
     """Say whether this serializer must not see data of unproven origin; whatever is called pickle must not."""
     return name == "pickle" or bool(getattr(serializer, "requires_signature", False))
+
+
+def is_steady(serializer: Serializer) -> bool:
+    """Say whether this serializer is known to write the same value as the same bytes, always, in every process."""
+    return isinstance(serializer, MsgspecFormat | Tagged)
 
 
 def _load(entry: EntryPoint) -> Serializer:

@@ -319,3 +319,16 @@ def test_only_small_entries_are_held() -> None:
     small, large = one.encode(KEY, 1, **FACTS), one.encode(KEY, "x" * 100_000, **FACTS)
     assert (one.quick(small), one.quick(large)) == (1, "x" * 100_000)
     assert one._seen[0] is small
+
+
+@pytest.mark.parametrize("name", ["json", "msgpack", "tagged"])
+def test_whether_an_entry_holds_a_value(name: str) -> None:
+    """Told by its bytes, without decoding: of our own formats, and of whatever is registered in their place never."""
+    writer = codec(name)
+    raw = writer.encode(KEY, {"a": [1, 2]}, **FACTS)
+    assert (writer.holds(raw, {"a": [1, 2]}), writer.holds(raw, {"a": [1]})) == (True, False)
+    assert writer.holds(raw, {"a": object()}) is False
+    assert writer.holds(b"damaged", {"a": [1, 2]}) is None
+    registry = Serializers()
+    registry.register(name, Shouting(), replace=True)
+    assert codec(name, registry=registry).holds(raw, {"a": [1, 2]}) is None

@@ -140,11 +140,6 @@ class SessionState:
         """Note that there was nothing to load."""
         self.loader = None
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether it is known what Redis has."""
-        return self.loader is None
-
     def has(self, name: str) -> bool:
         """Say whether there is such a datum."""
         return name in self.values or (self.frame(name) is not None and name not in self.deleted)

@@ -25,7 +25,7 @@ from holdfast.core.session_state import SessionState, frame_key, id_of
 from holdfast.errors import BackendError, SessionError
 from holdfast.events import SessionDropped, SessionUnreadable
 from holdfast.policy.names import Names
-from holdfast.policy.session_cookie import HANDLE_SIZE, SECRET_SIZE, digest
+from holdfast.policy.session_cookie import HANDLE_SIZE, SECRET_SIZE, digest, write_id
 from holdfast.port import Port
 from holdfast.scripts import sessions as scripts
 from holdfast.scripts.sessions import ANY, Change, Turn
@@ -201,7 +201,7 @@ class SessionKeeping:
         known.persistent = wanted.persistent
         session.known, session.unkept = known, ""
         session.saved(frames, values)
-        return Saved("created", f"{handle}.{secret}", lasts)
+        return Saved("created", write_id(handle, secret), lasts)
 
     async def _change(
         self, port: Port, session: SessionState, codec: Codec, terms: Terms, values: dict[str, Any]
@@ -237,7 +237,7 @@ class SessionKeeping:
             session.known = Known()
             return Saved("ended")
         left = (ends - now) / 1000 if secret or is_longer else None
-        return Saved("saved", f"{known.handle}.{known.secret}" if secret else "", left)
+        return Saved("saved", write_id(known.handle, known.secret) if secret else "", left)
 
     async def _store(
         self, port: Port, session: SessionState, codec: Codec, turn: Turn, values: dict[str, Any]

@@ -19,7 +19,7 @@ from holdfast.errors import BackendError, BackendUnavailable, ConfigurationError
 from holdfast.layer import Layer
 from holdfast.options import check_names, refuse_unknown
 from holdfast.policy.http.answering import Answer
-from holdfast.policy.session_cookie import Cookie, SameSiteOption, SessionId, find_cookies, parse_id
+from holdfast.policy.session_cookie import Cookie, SameSiteOption, SessionId, find_cookies, parse_id, write_id
 from holdfast.port import Port
 from holdfast.sessions import ABSOLUTE, GRACE, IDLE, SERIALIZER, session_terms
 from holdfast.typing import Duration
@@ -229,7 +229,7 @@ class WebSessions:
         if known.persistent is not None and known.persistent is not cookie.persistent:
             cookie = replace(cookie, persistent=known.persistent)
         if not value and lasts is not None and known.secret and (cookie.persistent or known.persistent is False):
-            value = f"{known.handle}.{known.secret}"  # the browser has to keep it for another time, too
+            value = write_id(known.handle, known.secret)  # the browser has to keep it for another time, too
         if value:
             return cookie.set_cookie(value, https=https, max_age=math.ceil(lasts or 0.0))
         return self.cookie.delete_cookie(https=https) if saved.kind == "ended" and had else None
